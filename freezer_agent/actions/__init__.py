@@ -1,0 +1,1 @@
+"""One class per thing that a user can ask of the agent."""

@@ -1,0 +1,1 @@
+"""Which backups exist, and which to use."""

@@ -1,0 +1,1 @@
+"""Make and consume the byte stream of one kind of source."""

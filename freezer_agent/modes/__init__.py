@@ -1,0 +1,1 @@
+"""Make an application quiet for a moment."""

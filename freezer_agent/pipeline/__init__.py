@@ -1,0 +1,1 @@
+"""Stages over iterators of bytes: compression, encryption, hand-over."""

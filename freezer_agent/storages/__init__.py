@@ -1,0 +1,1 @@
+"""Put, get, list and delete objects by key."""

@@ -1,0 +1,1 @@
+"""The API: keeps documents and answers questions. It never runs anything."""

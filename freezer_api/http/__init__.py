@@ -1,0 +1,1 @@
+"""What HTTP adds: errors, bodies, paging, middleware."""

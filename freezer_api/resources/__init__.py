@@ -1,0 +1,1 @@
+"""Falcon classes, one module per resource."""

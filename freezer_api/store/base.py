@@ -1,0 +1,132 @@
+"""What a document store is: collections of JSON documents, searched by exact values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+Document = Mapping[str, Any]
+Scalar = str | int | float | bool | None
+
+
+class Collection(StrEnum):
+    """The kinds of documents. Each lives in an id space of its own."""
+
+    JOBS = "jobs"
+    ACTIONS = "actions"
+    SESSIONS = "sessions"
+    CLIENTS = "clients"
+    BACKUPS = "backups"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Whose documents exist for a call.
+
+    `project_id` None is all projects. `or_match` opens the scope for documents of any project
+    that hold this (bare field name, value): central clients are seen by every project.
+    """
+
+    project_id: str | None
+    or_match: tuple[str, Scalar] | None = None
+
+
+EVERYWHERE = Scope(project_id=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which documents are wanted. The empty query wants all.
+
+    A condition is (field, value). A field is a bare name, found at any depth and inside lists, or
+    a dotted path from the top (list positions left out). Any occurrence may match; a missing
+    field never equals. Values compare exactly, by type and text: 1 is neither "1" nor true.
+    """
+
+    match: tuple[tuple[str, Scalar], ...] = ()
+    """All must hold."""
+    match_not: tuple[tuple[str, Scalar], ...] = ()
+    """None may hold; a document without the field stays."""
+    match_or: tuple[tuple[str, Scalar], ...] = ()
+    """At least one must hold, if any is given."""
+    words: tuple[str, ...] = ()
+    """Every word must occur among the document's values: as a whole value or as a whole word of
+    one, never as a part of a word. Letter case does not matter."""
+    time_after: int | None = None
+    time_before: int | None = None
+    """Inclusive epoch bounds on `backup_metadata.time_stamp`, else `timestamp`; with a bound, a
+    document that has neither is not found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A window on the ordered result."""
+
+    limit: int = 10
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A document with its version, which grows with every replacement, starting at 1."""
+
+    document_id: str
+    document: Mapping[str, Any] = field(repr=False)
+    version: int
+
+
+class DocumentStore(Protocol):
+    """Keeps documents. Optimistic versions, no partial update.
+
+    Every document has a text `project_id`. Order of a search is that of creation (then of id),
+    which replacements never change. What one call has written, the next call of the same
+    process sees, `search` included; other processes see it within a second. An acknowledged
+    write survives kill -9 of the process. Documents come back as they went in: all JSON types,
+    key order of no meaning, every Unicode text.
+
+    A document outside the scope does not exist for the call. Safe for use by several threads.
+    Any call may raise StoreUnavailable, which changes nothing or is unknown to have done so.
+    """
+
+    def get(self, collection: Collection, scope: Scope, document_id: str) -> Stored:
+        """The document and its version. Raises DocumentNotFound."""
+        ...
+
+    def insert(self, collection: Collection, document_id: str, document: Document) -> Stored:
+        """Store a new document. Raises DocumentExists if the id is taken in any project.
+
+        The id of a deleted document is free again.
+        """
+        ...
+
+    def replace(
+        self, collection: Collection, document_id: str, document: Document, version: int
+    ) -> Stored:
+        """Replace the document if its version is still `version`.
+
+        Raises VersionConflict if it is not, DocumentNotFound if the document is gone. Exactly one
+        of several callers with the same version succeeds.
+        """
+        ...
+
+    def delete(self, collection: Collection, scope: Scope, document_id: str) -> None:
+        """Remove the document. Raises DocumentNotFound."""
+        ...
+
+    def search(
+        self, collection: Collection, scope: Scope, query: Query, page: Page
+    ) -> list[Stored]:
+        """The window `page` of all documents in scope that the query wants, oldest first.
+
+        Any offset works, also far beyond 10,000; past the end the list is empty. A page is
+        shorter than its limit only at the end.
+        """
+        ...
+
+    def ready(self) -> bool:
+        """Whether the store can be reached and has been made (see `freezer-manage db sync`)."""
+        ...
+
+    def close(self) -> None:
+        """Release connections. The store is not used afterwards."""
+        ...

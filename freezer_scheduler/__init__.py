@@ -1,0 +1,1 @@
+"""The scheduler: decides when, starts the agent, tells the API."""
