@@ -64,6 +64,10 @@ class Storage(Protocol):
         """
         ...
 
+    def usage(self) -> list[ContainerUsage]:
+        """The containers that the storage's account or root holds, with size and object count."""
+        ...
+
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Every object whose key is below the folder `prefix` ("" for all), ordered by key.
 
@@ -75,10 +79,6 @@ class Storage(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object. One that is missing already is fine."""
-        ...
-
-    def usage(self) -> "list[ContainerUsage]":
-        """The containers that the storage's account or root holds, with size and object count."""
         ...
 
     def __enter__(self) -> Self: ...
