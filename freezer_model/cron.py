@@ -1,0 +1,67 @@
+"""The text of one cron field, as APScheduler's cron trigger reads it.
+
+A field is a comma separated list of `*`, `*/step`, `n`, `a-b`, `a-b/step`; months and days of the
+week also by their English three-letter names; days also as `last`, `2nd fri` or `last mon`. Days of
+the week count from 0 = Monday.
+"""
+
+import re
+
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+DAYS_OF_WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+CRON_FIELDS: dict[str, tuple[int, int]] = {
+    "year": (1970, 9999),
+    "month": (1, 12),
+    "day": (1, 31),
+    "week": (1, 53),
+    "day_of_week": (0, 6),
+    "hour": (0, 23),
+    "minute": (0, 59),
+    "second": (0, 59),
+}
+"""Each field with its smallest and largest number, most significant field first."""
+
+_EVERY = re.compile(r"\*(?:/(\d+))?", re.ASCII)
+_RANGE = re.compile(r"(\w+)(?:-(\w+))?(?:/(\d+))?", re.ASCII)
+_POSITION = re.compile(rf"(?:1st|2nd|3rd|4th|5th|last) +(?:{'|'.join(DAYS_OF_WEEK)})")
+
+
+def check_cron_field(name: str, text: str) -> None:
+    """Raise ValueError, saying what is wrong, unless `text` is a cron expression for `name`."""
+    low, high = CRON_FIELDS[name]
+    for expression in text.lower().split(","):
+        part = expression.strip()
+        if name == "day" and (part == "last" or _POSITION.fullmatch(part)):
+            continue
+        if every := _EVERY.fullmatch(part):
+            _check_step(every[1], high - low)
+        elif span := _RANGE.fullmatch(part):
+            _check_span(name, span, low, high)
+        else:
+            raise ValueError(f"{part!r} is no cron expression for {name}")
+
+
+def _check_span(name: str, span: re.Match[str], low: int, high: int) -> None:
+    first = _number(name, span[1])
+    last = first if span[2] is None else _number(name, span[2])
+    if not low <= first <= high or not low <= last <= high:
+        raise ValueError(f"{span[0]!r} is outside {low}-{high}")
+    if first > last:
+        raise ValueError(f"{span[0]!r} ends before it begins")
+    # A single number with a step runs to the end of the field: 5/15 is 5, 20, 35, 50.
+    _check_step(span[3], (high if span[2] is None else last) - first)
+
+
+def _check_step(step: str | None, width: int) -> None:
+    if step is not None and not 1 <= int(step) <= max(width, 1):
+        raise ValueError(f"a step of {step} does not fit the range")
+
+
+def _number(name: str, text: str) -> int:
+    if text.isdecimal():
+        return int(text)
+    names = {"month": MONTHS, "day_of_week": DAYS_OF_WEEK}.get(name, ())
+    if text not in names:
+        raise ValueError(f"{text!r} is no number or name for {name}")
+    return names.index(text) + CRON_FIELDS[name][0]

@@ -1,0 +1,144 @@
+"""When a job runs: once, every so often, or by cron fields, between a start and an end."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Self
+
+from freezer_model.cron import CRON_FIELDS, check_cron_field
+from freezer_model.errors import InvalidDocument
+from freezer_model.instants import parse_instant
+
+INTERVAL_PATTERN = r"^(continuous|[0-9]+ (weeks|days|hours|minutes|seconds))$"
+"""`continuous`, or a number, one blank and a unit in the plural."""
+
+DATE_KEYS = ("schedule_date", "schedule_start_date", "schedule_end_date")
+CRON_KEYS = tuple(f"schedule_{name}" for name in CRON_FIELDS)
+SCHEDULE_KEYS = (*DATE_KEYS, "schedule_interval", *CRON_KEYS)
+"""Every key of a job_schedule that says when to run; the others tell how it went."""
+
+_MOST_SECONDS = 100 * 366 * 86400
+
+
+class ScheduleKind(StrEnum):
+    """How a schedule gives its instants, in the order in which the keys count."""
+
+    DATE = "date"
+    """Once, at `at`."""
+    CONTINUOUS = "continuous"
+    """Again as soon as the run before has ended."""
+    INTERVAL = "interval"
+    """Every `interval`, counted from `start_at` if there is one."""
+    CRON = "cron"
+    """Whenever the wall clock fits the cron fields."""
+    AT_ONCE = "at_once"
+    """Once, as soon as the job is seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A checked schedule. Naive datetimes are wall times of the node that runs the job.
+
+    `cron` maps the field names of `freezer_model.cron` to their texts. `source` holds the keys as
+    the document had them, so that a document survives the round trip to the letter.
+    """
+
+    kind: ScheduleKind
+    at: datetime | None = None
+    interval: timedelta | None = None
+    cron: Mapping[str, str]
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    source: Mapping[str, Any]
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any], path: str = "job_schedule") -> Self:
+        """Read the schedule_* keys of a job_schedule (or session schedule); others are ignored.
+
+        A key that is null or "" counts as absent. Raises InvalidDocument with the key's path.
+        """
+        source = {key: document[key] for key in SCHEDULE_KEYS if key in document}
+        given = {key: value for key, value in source.items() if value not in (None, "")}
+        for key, value in given.items():
+            if not isinstance(value, str):
+                raise InvalidDocument(f"{path}.{key}", f"must be text, not {value!r}")
+        dates = {key: _date(path, key, given) for key in DATE_KEYS}
+        _check_bounds(path, dates["schedule_start_date"], dates["schedule_end_date"])
+        interval = _interval(path, given)
+        cron = _cron(path, given)
+        return cls(
+            kind=_kind(given, cron),
+            at=dates["schedule_date"],
+            interval=interval,
+            cron=cron,
+            start_at=dates["schedule_start_date"],
+            end_at=dates["schedule_end_date"],
+            source=source,
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        """The schedule_* keys as they were read."""
+        return dict(self.source)
+
+
+def _kind(given: Mapping[str, str], cron: Mapping[str, str]) -> ScheduleKind:
+    if "schedule_date" in given:
+        return ScheduleKind.DATE
+    if given.get("schedule_interval") == "continuous":
+        return ScheduleKind.CONTINUOUS
+    if "schedule_interval" in given:
+        return ScheduleKind.INTERVAL
+    return ScheduleKind.CRON if cron else ScheduleKind.AT_ONCE
+
+
+def _date(path: str, key: str, given: Mapping[str, str]) -> datetime | None:
+    if key not in given:
+        return None
+    try:
+        return parse_instant(given[key])
+    except ValueError as error:
+        raise InvalidDocument(f"{path}.{key}", str(error)) from error
+
+
+def _check_bounds(path: str, start: datetime | None, end: datetime | None) -> None:
+    if start is None or end is None or (start.tzinfo is None) != (end.tzinfo is None):
+        return
+    if end <= start:
+        raise InvalidDocument(f"{path}.schedule_end_date", "lies before schedule_start_date")
+
+
+def _interval(path: str, given: Mapping[str, str]) -> timedelta | None:
+    text = given.get("schedule_interval")
+    if text is None or text == "continuous":
+        return None
+    field = f"{path}.schedule_interval"
+    if not re.fullmatch(INTERVAL_PATTERN, text) or text.endswith("\n"):
+        raise InvalidDocument(
+            field,
+            f"{text!r} is neither 'continuous' nor a number and weeks, days, hours, minutes or "
+            "seconds, as in '4 hours' or '1 days'",
+        )
+    count, unit = text.split(" ")
+    # Digits are counted first: int() refuses thousands of them with an error of its own.
+    if len(count) > 12 or not int(count) >= 1:
+        raise InvalidDocument(field, f"{text[:40]!r} is not a usable length of time")
+    seconds = int(count) * int(timedelta(**{unit: 1}).total_seconds())
+    if seconds > _MOST_SECONDS:
+        raise InvalidDocument(field, f"{text!r} is longer than a century")
+    return timedelta(seconds=seconds)
+
+
+def _cron(path: str, given: Mapping[str, str]) -> dict[str, str]:
+    cron = {}
+    for name in CRON_FIELDS:
+        key = f"schedule_{name}"
+        if key not in given:
+            continue
+        try:
+            check_cron_field(name, given[key])
+        except ValueError as error:
+            raise InvalidDocument(f"{path}.{key}", str(error)) from error
+        cron[name] = given[key]
+    return cron
