@@ -43,7 +43,7 @@ class BackupRecord:
         metadata = {key: value for key, value in body.items() if key != "status"}
         _require_text(metadata, "backup_name")
         for key in ("container", "hostname"):
-            if status in _MAY_MISS_PLACE and metadata.get(key) is None:
+            if status in _MAY_MISS_PLACE and metadata.get(key) in (None, ""):
                 continue
             _require_text(metadata, key)
         return cls(metadata=metadata, status=status)

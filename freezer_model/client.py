@@ -7,7 +7,7 @@ from typing import Any
 CLIENT_ID_PATTERN = (
     r"^(?:([\w\-]+)\_)?"
     r"(([a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])\.)*"
-    r"([a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])$"
+    r"([a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9\-]{0,61}[a-zA-Z0-9])$(?!\n)"
 )
 """A host name, optionally with a prefix (usually the project id) and an underscore before it."""
 

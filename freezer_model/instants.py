@@ -15,21 +15,28 @@ INSTANT_PATTERN = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:?\d
 
 _INSTANT = re.compile(INSTANT_PATTERN, re.ASCII)
 
+FIRST_YEAR, LAST_YEAR = 1900, 9998
+"""Beyond them a change of zone leaves the calendar of the language."""
+
 
 def parse_instant(text: str) -> datetime:
     """The instant that the text names: aware if it has a zone, else naive.
 
-    Raises ValueError for other forms and for dates that do not exist.
+    Raises ValueError for other forms, dates that do not exist and years that nobody means.
     """
     if not _INSTANT.fullmatch(text) or text.endswith("\n"):
         raise ValueError(f"{text!r} is not a date of the form YYYY-MM-DDThh:mm:ss")
-    return datetime.fromisoformat(text)
+    instant = datetime.fromisoformat(text)
+    if not FIRST_YEAR <= instant.year <= LAST_YEAR:
+        raise ValueError(f"{text!r} is not between the years {FIRST_YEAR} and {LAST_YEAR}")
+    return instant
 
 
 def in_zone(instant: datetime, zone: tzinfo | None = None) -> datetime:
     """The instant as an aware datetime; a naive one is a wall time of `zone` (None: the host's).
 
-    A wall time that daylight saving skips or repeats is the earlier of its two readings.
+    A wall time that daylight saving repeats is the first of the two; one that it skips counts by
+    the offset before the change, and so is as much later.
     """
     if instant.tzinfo is not None:
         return instant

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from freezer_model.errors import InvalidDocument
 from freezer_model.instants import NO_INSTANT
-from freezer_model.schedule import Schedule
+from freezer_model.schedule import SCHEDULE_KEYS, Schedule
 
 RUNTIME_KEYS = (
     "time_created",
@@ -131,6 +131,13 @@ class JobState:
             document["error"] = self.error
         return document
 
+    def to_report(self) -> dict[str, Any]:
+        """What a scheduler sends when it changes a job: null takes away what no longer holds."""
+        gone = {"current_pid": None, "exit_code": None, "error": None}
+        report = gone | self.to_document()
+        del report["time_created"]
+        return report
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
@@ -175,7 +182,9 @@ class Action:
     def to_document(self) -> dict[str, Any]:
         """The entry as it was read, with this value's fields over it."""
         document = dict(self.source)
-        document["freezer_action"] = dict(self.freezer_action)
+        # An entry that only names a stored action must not come to say that it is empty.
+        if self.freezer_action or not self.action_id or document.get("freezer_action") is not None:
+            document["freezer_action"] = dict(self.freezer_action)
         fields = {
             "action_id": (self.action_id, ""),
             "max_retries": (self.max_retries, 0),
@@ -243,8 +252,11 @@ class Job:
         return document
 
     def schedule_document(self) -> dict[str, Any]:
-        """The whole job_schedule: when to run, and how it goes."""
-        return self.schedule.to_document() | self.state.to_document()
+        """The whole job_schedule: when to run, and how it goes, and what else was there."""
+        timing = self.source.get("job_schedule") or {}
+        known = (*SCHEDULE_KEYS, *RUNTIME_KEYS)
+        unknown = {key: value for key, value in timing.items() if key not in known}
+        return unknown | self.schedule.to_document() | self.state.to_document()
 
     def with_state(self, **changes: Any) -> Self:
         """The same job with some fields of its state changed."""

@@ -72,7 +72,9 @@ def _unchanged(session: Session, outcome: SessionOutcome) -> SessionAnswer:
 
 
 def _in_hold_off(session: Session, now: int) -> bool:
-    return session.time_start >= 0 and now - session.time_start <= session.hold_off
+    # Servers' clocks differ by a little; a start far in the future is a clock that was wrong, and
+    # must not hold the session off until then.
+    return session.time_start >= 0 and abs(now - session.time_start) <= session.hold_off
 
 
 def _new_run(session: Session, now: int) -> Session:

@@ -1,1 +1,1 @@
-"""JSON schemas, one per resource."""
+"""JSON schemas, one module per resource."""

@@ -130,3 +130,34 @@ class DocumentStore(Protocol):
     def close(self) -> None:
         """Release connections. The store is not used afterwards."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What a store holds of one collection."""
+
+    name: str
+    """What the store itself calls it: an index, a table."""
+    version: int
+    """Of the schema that it was made with."""
+    documents: int
+
+
+class ManagedStore(DocumentStore, Protocol):
+    """A store whose schema can be made and removed, as `freezer-manage db` and services do."""
+
+    def prepare(self) -> None:
+        """Make what is missing of the schema; nothing changes where all is there.
+
+        Any number of processes may do so at the same time. Raises StoreUnavailable, also for a
+        schema of another version than this program's.
+        """
+        ...
+
+    def describe(self) -> list[Contents]:
+        """What there is, one row for each collection; empty if nothing has been made."""
+        ...
+
+    def remove(self) -> None:
+        """Remove every document and the schema. What is not there is no error."""
+        ...

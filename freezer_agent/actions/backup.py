@@ -1,0 +1,354 @@
+"""Make one backup: choose its level, stream the source into the storage, publish it last."""
+
+import contextlib
+import hashlib
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from freezer_agent.actions.base import Progress, Report
+from freezer_agent.actions.prune import prune
+from freezer_agent.catalog.backup import Backup, BackupName, Chain, find_levels
+from freezer_agent.catalog.catalog import Catalog
+from freezer_agent.catalog.chains import choose_base, choose_id
+from freezer_agent.catalog.lock import SetLock
+from freezer_agent.consistency import consistent_tree, tree_checksum
+from freezer_agent.engines.base import Engine, EngineState, SourceNotes
+from freezer_agent.errors import Damaged, ObjectNotFound, StorageError
+from freezer_agent.modes.base import Mode
+from freezer_agent.pipeline.chain import Pipeline
+from freezer_agent.pipeline.checksum import Checksum
+from freezer_agent.pipeline.prefetch import prefetched
+from freezer_agent.pipeline.streams import counted
+from freezer_agent.requests import BackupRequest
+from freezer_agent.storages.base import Storage
+from freezer_model.clock import Clock
+from freezer_model.instants import to_epoch
+
+log = logging.getLogger(__name__)
+
+# Two chunks keep compression and writing overlapped; more only cost memory.
+_CHUNKS_AHEAD = 4
+_STATE_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What was stored of one run."""
+
+    raw_bytes: int
+    stored_bytes: int
+    sha256: str
+    state_sha256: str | None = None
+
+
+class BackupAction:
+    """Make one backup of a file tree.
+
+    It exists once its metadata object is written, which is the last thing done; a run that fails
+    or dies before leaves the earlier backups as they are.
+    """
+
+    def __init__(
+        self,
+        *,
+        request: BackupRequest,
+        storage: Storage,
+        catalog: Catalog,
+        names: Sequence[BackupName],
+        lock: SetLock,
+        engine: Engine,
+        pipeline: Pipeline,
+        mode: Mode,
+        clock: Clock,
+        progress: Progress,
+        version: str,
+        metadata: Mapping[str, Any],
+    ) -> None:
+        self._request = request
+        self._storage = storage
+        self._catalog = catalog
+        self._names = names
+        self._lock = lock
+        self._engine = engine
+        self._pipeline = pipeline
+        self._mode = mode
+        self._clock = clock
+        self._progress = progress
+        self._version = version
+        self._metadata = metadata
+
+    def run(self) -> Report:
+        """Make the backup, then remove old ones if asked."""
+        warnings: list[str] = []
+        with self._storage, self._locked(), tempfile.TemporaryDirectory("-freezer") as work:
+            started_at = self._clock()
+            backup, state = self._choose(Path(work), started_at, warnings)
+            log.info("backup %s of %s begins", backup.label, self._request.source)
+            notes = SourceNotes()
+            self._progress.follow(lambda: notes.files)
+            checksum = None
+            if self._request.with_checksum:
+                checksum = tree_checksum(
+                    self._request.source,
+                    excludes=self._request.excludes,
+                    dereference=self._request.dereference,
+                )
+            stored = self._store(backup, state, notes, started_at)
+            ended_at = self._clock()
+            removed = self._remove_old(backup, warnings)
+        document = {
+            **self._facts(backup, checksum),
+            **self._measures(notes, stored),
+            "started_at": started_at.isoformat(),
+            "ended_at": ended_at.isoformat(),
+            "duration_seconds": round((ended_at - started_at).total_seconds(), 3),
+            "removed_backups": removed,
+        }
+        warnings += _told(notes)
+        document["warnings"] = warnings
+        log.info("backup %s is complete: %s bytes stored", backup.label, stored.stored_bytes)
+        return Report(document=document, warnings=warnings)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        if self._request.dry_run:
+            yield
+        else:
+            with self._lock.held():
+                yield
+
+    def _choose(
+        self,
+        work: Path,
+        now: datetime,
+        warnings: list[str],
+    ) -> tuple[Backup, EngineState]:
+        chains = self._catalog.chains(self._names)
+        # Only what bears today's name is continued: a chain lies in one folder.
+        own = [chain for chain in chains if chain.name == self._names[0]]
+        base = choose_base(own, self._request.levels, now)
+        previous = work / "previous"
+        lost = self._lost_data(own[-1], base) if base is not None else None
+        if lost is not None:
+            warnings.append(f"{lost.label} has lost its data: a full backup is made")
+            base = None
+        elif base is not None and not self._is_fetched(base, previous):
+            warnings.append(
+                f"{base.label} has no sound engine state to build on: a full backup is made",
+            )
+            base = None
+        elif own and own[-1].missing_level is not None and self._request.levels.incremental:
+            warnings.append(
+                f"the chain of {own[-1].newest.label} misses level {own[-1].missing_level} and "
+                "cannot be continued: a full backup is made",
+            )
+        identity = choose_id(chains, base, now)
+        backup = Backup(name=self._names[0], id=identity)
+        state = EngineState(previous=previous if base is not None else None, next=work / "next")
+        return backup, state
+
+    def _lost_data(self, chain: Chain, base: Backup) -> Backup | None:
+        """The first backup below the next one whose stream is gone from the storage."""
+        for backup in find_levels(chain.backups, base).backups:
+            try:
+                self._catalog.data_size(backup)
+            except ObjectNotFound:
+                return backup
+        return None
+
+    def _is_fetched(self, base: Backup, previous: Path) -> bool:
+        """Whether the state of the base is there and is what was written.
+
+        A state that was altered would make the engine leave out files that did change.
+        """
+        if not self._catalog.fetch_state(base, previous):
+            return False
+        try:
+            expected = self._catalog.metadata(base).get("state_sha256")
+        except Damaged:
+            return False
+        return expected is None or expected == _sha256_of(previous)
+
+    def _store(
+        self,
+        backup: Backup,
+        state: EngineState,
+        notes: SourceNotes,
+        started_at: datetime,
+    ) -> Stored:
+        if self._request.dry_run:
+            return self._stream_away(state, notes)
+        try:
+            stored = self._write(backup, state, notes)
+            self._catalog.publish(backup, self._published(notes, stored, started_at))
+        except BaseException as error:
+            error.add_note(self._discard(backup))
+            raise
+        return stored
+
+    def _write(self, backup: Backup, state: EngineState, notes: SourceNotes) -> Stored:
+        raw, checksum = _Sum(), Checksum()
+        with (
+            consistent_tree(self._mode, self._request.source) as tree,
+            contextlib.closing(self._produced(tree, state, notes, raw)) as stream,
+        ):
+            chunks = self._lock.renewing(checksum.through(stream))
+            size = self._catalog.write_data(backup, chunks)
+        state_sha256 = None
+        if self._request.levels.keep_state:
+            self._catalog.write_state(backup, _read(state.next))
+            state_sha256 = _sha256_of(state.next)
+        return Stored(
+            raw_bytes=raw.total,
+            stored_bytes=size,
+            sha256=checksum.hexdigest,
+            state_sha256=state_sha256,
+        )
+
+    def _stream_away(self, state: EngineState, notes: SourceNotes) -> Stored:
+        """Make the stream and store it nowhere."""
+        raw, checksum = _Sum(), Checksum()
+        with (
+            consistent_tree(self._mode, self._request.source) as tree,
+            contextlib.closing(self._produced(tree, state, notes, raw)) as stream,
+        ):
+            for _ in checksum.through(stream):
+                pass
+        return Stored(
+            raw_bytes=raw.total,
+            stored_bytes=checksum.size_bytes,
+            sha256=checksum.hexdigest,
+        )
+
+    def _produced(
+        self,
+        tree: Path,
+        state: EngineState,
+        notes: SourceNotes,
+        raw: "_Sum",
+    ) -> Any:
+        stream = counted(self._engine.backup(tree, state, notes), raw.add)
+        stream = counted(stream, self._progress.add)
+        return prefetched(self._pipeline.forward(stream), _CHUNKS_AHEAD)
+
+    def _published(
+        self,
+        notes: SourceNotes,
+        stored: Stored,
+        started_at: datetime,
+    ) -> dict[str, Any]:
+        """The metadata object: what restoring needs, and what a listing shows."""
+        return {
+            **self._metadata,
+            "size": stored.stored_bytes,
+            "sha256": stored.sha256,
+            "state_sha256": stored.state_sha256,
+            "uncompressed_size": stored.raw_bytes,
+            "files": notes.files,
+            "warnings": notes.warnings,
+            "started_at": started_at.isoformat(),
+            "ended_at": self._clock().isoformat(),
+            "version": self._version,
+        }
+
+    def _discard(self, backup: Backup) -> str:
+        """Remove what the failed run has stored, and say in a sentence what came of it."""
+        try:
+            self._catalog.remove([backup])
+        except StorageError as error:
+            return (
+                f"What it stored as {backup.label} counts as no backup, but could not be removed: "
+                f"{error}. Action admin will remove it."
+            )
+        return "Nothing of this backup is left in the storage."
+
+    def _remove_old(self, backup: Backup, warnings: list[str]) -> list[str]:
+        if self._request.removal is None:
+            return []
+        try:
+            return prune(
+                self._catalog,
+                self._names,
+                self._request.removal,
+                self._clock,
+                dry_run=self._request.dry_run,
+                just_made=backup.id,
+            ).removed
+        except StorageError as error:
+            # The backup is complete; failing the run would make it be done all over again.
+            warnings.append(f"the backup is complete, but old ones could not be removed: {error}")
+            return []
+
+    def _facts(self, backup: Backup, checksum: str | None) -> dict[str, Any]:
+        request = self._request
+        return {
+            **request.facts,
+            "action": "backup",
+            "backup_name": backup.name.name,
+            "client_os": sys.platform,
+            "client_version": self._version,
+            "compression": str(request.compression),
+            "consistency_checksum": checksum or "",
+            "container_segments": "",
+            "curr_backup_level": backup.level,
+            "dry_run": request.dry_run,
+            "encrypted": request.pass_file is not None,
+            "fs_real_path": str(request.source),
+            "hostname": backup.name.host,
+            "level": backup.level,
+            "level_zero_time_stamp": to_epoch(backup.id.level_zero_at),
+            "time_stamp": to_epoch(backup.taken_at),
+            "version": self._version,
+            "vol_snap_path": "",
+        }
+
+    def _measures(self, notes: SourceNotes, stored: Stored) -> dict[str, Any]:
+        return {
+            "backup_size_compressed": stored.stored_bytes,
+            "backup_size_uncompressed": stored.raw_bytes,
+            "source_size": notes.source_bytes,
+            "sha256": stored.sha256,
+            "total_fs_files": notes.files,
+            "total_directories": notes.directories,
+            "total_broken_links": notes.broken_links,
+            "broken_links": notes.broken_links,
+            "excluded_files": notes.excluded,
+            "changed_files": notes.changed,
+            "vanished_files": notes.vanished,
+            "unreadable_files": notes.unreadable,
+            "troubled_files": list(notes.names),
+        }
+
+
+class _Sum:
+    def __init__(self) -> None:
+        self.total = 0
+
+    def add(self, size_bytes: int) -> None:
+        self.total += size_bytes
+
+
+def _told(notes: SourceNotes) -> list[str]:
+    counts = (
+        (notes.changed, "changed while they were read"),
+        (notes.vanished, "vanished before they were read"),
+        (notes.unreadable, "could not be read and are not in the backup"),
+    )
+    return [f"{count} files {what}" for count, what in counts if count]
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_STATE_CHUNK_BYTES):
+            yield chunk

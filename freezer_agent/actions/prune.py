@@ -1,0 +1,149 @@
+"""Remove the backups that are too old, and what dead runs left behind."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from freezer_agent.actions.base import Report, Table
+from freezer_agent.catalog.backup import BackupId, BackupName
+from freezer_agent.catalog.catalog import Catalog, Orphan
+from freezer_agent.catalog.chains import Verdict, choose_expired
+from freezer_agent.catalog.lock import SetLock
+from freezer_agent.requests import PruneRequest, RemovalRule
+from freezer_agent.storages.base import Storage
+from freezer_model.clock import Clock
+
+log = logging.getLogger(__name__)
+
+# Agents of former releases take no lock: what looks like the remains of a dead run may be an
+# upload of theirs that still goes on. A week is longer than any of them is left running.
+_ORPHAN_GRACE = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """Which backups were removed (or would be), and the verdict on each chain."""
+
+    verdicts: Sequence[Verdict]
+
+    @property
+    def removed(self) -> list[str]:
+        """The labels of the removed backups, the oldest first."""
+        doomed = (verdict.chain for verdict in self.verdicts if verdict.remove)
+        return [backup.label for chain in doomed for backup in chain.backups]
+
+
+def prune(
+    catalog: Catalog,
+    names: Sequence[BackupName],
+    rule: RemovalRule,
+    clock: Clock,
+    *,
+    dry_run: bool,
+    just_made: BackupId | None = None,
+) -> Pruned:
+    """Remove the chains that the rule calls too old. The caller holds the lock of the set."""
+    cutoff = rule.cutoff(clock())
+    verdicts = choose_expired(
+        catalog.chains(names),
+        cutoff,
+        force=rule.force,
+        just_made=just_made,
+    )
+    for verdict in verdicts:
+        chain, word = verdict.chain, "remove" if verdict.remove else "keep"
+        log.info("%s the chain of %s: %s", word, chain.backups[0].label, verdict.reason)
+        if verdict.remove and not dry_run:
+            catalog.remove(chain.backups)
+    return Pruned(verdicts=verdicts)
+
+
+class PruneAction:
+    """Remove old chains of one set, its orphans, and the storage's temporary files of dead runs."""
+
+    def __init__(
+        self,
+        *,
+        request: PruneRequest,
+        storage: Storage,
+        catalog: Catalog,
+        names: Sequence[BackupName],
+        lock: SetLock,
+        clock: Clock,
+        remove_leftovers: Callable[[], Sequence[Path]],
+    ) -> None:
+        self._request = request
+        self._storage = storage
+        self._catalog = catalog
+        self._names = names
+        self._lock = lock
+        self._clock = clock
+        self._remove_leftovers = remove_leftovers
+
+    def run(self) -> Report:
+        """Remove under the lock of the set. With dry_run only say what would be removed."""
+        request = self._request
+        with self._storage, self._locked():
+            pruned = prune(
+                self._catalog,
+                self._names,
+                request.removal,
+                self._clock,
+                dry_run=request.dry_run,
+            )
+            before = self._clock() - _ORPHAN_GRACE
+            orphans = self._catalog.orphans(self._names, before)
+            leftovers: Sequence[Path] = ()
+            if not request.dry_run:
+                for orphan in orphans:
+                    log.warning("removing what a dead run left behind: %s", orphan.label)
+                    self._catalog.remove_orphan(orphan)
+                leftovers = self._remove_leftovers()
+        return self._report(pruned, orphans, len(leftovers))
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        if self._request.dry_run:
+            yield
+        else:
+            with self._lock.held():
+                yield
+
+    def _report(self, pruned: Pruned, orphans: Sequence[Orphan], leftovers: int) -> Report:
+        return Report(
+            document={
+                "action": "admin",
+                "backup_name": self._names[0].name,
+                "hostname": self._names[0].host,
+                "dry_run": self._request.dry_run,
+                "removed_backups": pruned.removed,
+                "removed_orphans": [orphan.label for orphan in orphans],
+                "removed_temporary_files": leftovers,
+                "chains": [
+                    {
+                        "level_zero": verdict.chain.backups[0].label,
+                        "backups": len(verdict.chain.backups),
+                        "removed": verdict.remove,
+                        "reason": verdict.reason,
+                    }
+                    for verdict in pruned.verdicts
+                ],
+            },
+            table=Table(
+                columns=("", "Chain", "Backups", "Reason"),
+                rows=[_row(verdict) for verdict in pruned.verdicts]
+                + [("remove", one.label, "0", "left behind by a dead run") for one in orphans],
+            ),
+        )
+
+
+def _row(verdict: Verdict) -> tuple[str, ...]:
+    return (
+        "remove" if verdict.remove else "keep",
+        verdict.chain.backups[0].label,
+        str(len(verdict.chain.backups)),
+        verdict.reason,
+    )

@@ -1,0 +1,225 @@
+"""From a request to its action: the only module of the agent that names concrete classes."""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from freezer_agent.actions.backup import BackupAction
+from freezer_agent.actions.base import Action, Progress
+from freezer_agent.actions.command import CommandAction
+from freezer_agent.actions.info import InfoAction
+from freezer_agent.actions.prune import PruneAction
+from freezer_agent.actions.restore import RestoreAction
+from freezer_agent.catalog.backup import BackupName
+from freezer_agent.catalog.catalog import Catalog
+from freezer_agent.catalog.lock import Owner, SetLock
+from freezer_agent.engines.tar import Dereference as TarDereference
+from freezer_agent.engines.tar import TarEngine, find_gnu_tar
+from freezer_agent.errors import EngineError, WrongKey
+from freezer_agent.modes.fs import Fs
+from freezer_agent.pipeline.chain import Pipeline, Stage
+from freezer_agent.requests import (
+    BackupRequest,
+    CommandRequest,
+    Compression,
+    Dereference,
+    InfoRequest,
+    PruneRequest,
+    Request,
+    RestoreRequest,
+    SetName,
+    StorageChoice,
+)
+from freezer_agent.storages.local import Local
+from freezer_model.clock import Clock
+
+_ENGINE = TarEngine.name
+_LEGACY_CIPHER = "aes-256-cfb"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What the edge hands in: time, chance, names and places of this run."""
+
+    clock: Clock
+    monotonic: Callable[[], float]
+    random_bytes: Callable[[int], bytes]
+    host: str
+    lock_folder: Path
+    version: str
+    progress: Progress
+
+
+def make_action(request: Request, world: World) -> Action:
+    """The action that does what the request asks."""
+    match request:
+        case BackupRequest():
+            return _backup(request, world)
+        case RestoreRequest():
+            return _restore(request, world)
+        case PruneRequest():
+            return _prune(request, world)
+        case InfoRequest():
+            storage = _storage(request.storage)
+            catalog = Catalog(storage, _ENGINE)
+            return InfoAction(request=request, storage=storage, catalog=catalog)
+        case CommandRequest():
+            return CommandAction(request=request, monotonic=world.monotonic)
+
+
+def _backup(request: BackupRequest, world: World) -> BackupAction:
+    storage, names = _storage(request.storage), _names(request.set_name)
+    return BackupAction(
+        request=request,
+        storage=storage,
+        catalog=Catalog(storage, _ENGINE),
+        names=names,
+        lock=_lock(storage, names, request.storage, world),
+        engine=_tar([*request.excludes, *_own_container(request)], request.dereference),
+        pipeline=_pipeline(request.compression, request.pass_file, world),
+        mode=Fs(sync=request.sync and not request.dry_run),
+        clock=world.clock,
+        progress=world.progress,
+        version=world.version,
+        metadata=_metadata(request),
+    )
+
+
+def _restore(request: RestoreRequest, world: World) -> RestoreAction:
+    storage, names = _storage(request.storage), _names(request.set_name)
+    return RestoreAction(
+        request=request,
+        storage=storage,
+        catalog=Catalog(storage, _ENGINE),
+        names=names,
+        lock=_lock(storage, names, request.storage, world),
+        engine=_tar(),
+        pipeline_for=lambda metadata: _inverse_of(metadata, request.pass_file, world),
+        clock=world.clock,
+        progress=world.progress,
+    )
+
+
+def _prune(request: PruneRequest, world: World) -> PruneAction:
+    storage, names = _storage(request.storage), _names(request.set_name)
+    return PruneAction(
+        request=request,
+        storage=storage,
+        catalog=Catalog(storage, _ENGINE),
+        names=names,
+        lock=_lock(storage, names, request.storage, world),
+        clock=world.clock,
+        remove_leftovers=storage.remove_leftovers,
+    )
+
+
+def _storage(choice: StorageChoice) -> Local:
+    return Local(choice.container)
+
+
+def _names(chosen: SetName) -> Sequence[BackupName]:
+    names = [chosen.name] if chosen.other_name is None else [chosen.name, chosen.other_name]
+    return [BackupName(host=chosen.host, name=name) for name in names]
+
+
+def _lock(
+    storage: Local,
+    names: Sequence[BackupName],
+    choice: StorageChoice,
+    world: World,
+) -> SetLock:
+    return SetLock(
+        storage=storage,
+        name=names[0],
+        place=f"{choice.kind}:{os.path.realpath(choice.container)}",
+        folder=world.lock_folder,
+        owner=Owner.this_process(world.host),
+        clock=world.clock,
+    )
+
+
+def _tar(
+    excludes: Sequence[str] = (),
+    dereference: Dereference = Dereference.NONE,
+) -> TarEngine:
+    return TarEngine(find_gnu_tar(), excludes, TarDereference(dereference.value))
+
+
+def _own_container(request: BackupRequest) -> list[str]:
+    """The pattern that keeps a container inside the source out of its own backup."""
+    container = Path(os.path.realpath(request.storage.container))
+    if container == request.source or not container.is_relative_to(request.source):
+        return []
+    inside = str(container.relative_to(request.source))
+    return ["./" + re.sub(r"([\\*?\[\]])", r"\\\1", inside)]
+
+
+def _metadata(request: BackupRequest) -> dict[str, Any]:
+    """What restoring needs to know, in the words that all releases since 4 read."""
+    metadata: dict[str, Any] = {
+        "engine_name": _ENGINE,
+        "compression": str(request.compression),
+        "encryption": request.pass_file is not None,
+    }
+    if request.pass_file is not None:
+        metadata["encryption_format"] = _LEGACY_CIPHER
+    return metadata
+
+
+def _pipeline(compression: Compression, pass_file: Path | None, world: World) -> Pipeline:
+    stages = _compressors()[compression]()
+    if pass_file is not None:
+        stages.append(_cipher(pass_file, world))
+    return Pipeline(stages)
+
+
+def _inverse_of(metadata: Mapping[str, Any], pass_file: Path | None, world: World) -> Pipeline:
+    """The pipeline whose backward direction undoes what the metadata tells."""
+    word = metadata.get("compression") or Compression.GZIP
+    if word not in list(Compression):
+        raise EngineError(
+            f"the backup is compressed with {word!r}, which this release does not know; "
+            "restore it with the release that made it",
+        )
+    if not metadata.get("encryption"):
+        return _pipeline(Compression(word), None, world)
+    if pass_file is None:
+        raise WrongKey(
+            "Cannot restore encrypted backup without key: give --encrypt-pass-file with the file "
+            "that it was made with",
+        )
+    how = metadata.get("encryption_format", _LEGACY_CIPHER)
+    if how != _LEGACY_CIPHER:
+        raise EngineError(f"the backup is encrypted as {how!r}, which this release does not know")
+    return _pipeline(Compression(word), pass_file, world)
+
+
+def _compressors() -> Mapping[Compression, Callable[[], list[Stage]]]:
+    # Imported here, so that actions without a stream do not wait for compression libraries.
+    from freezer_agent.pipeline.compression import (  # noqa: PLC0415  # see above
+        Bzip2,
+        Gzip,
+        Xz,
+        Zstd,
+    )
+
+    return {
+        Compression.GZIP: lambda: [Gzip()],
+        Compression.BZIP2: lambda: [Bzip2()],
+        Compression.XZ: lambda: [Xz()],
+        Compression.ZSTD: lambda: [Zstd()],
+        Compression.NONE: list,
+    }
+
+
+def _cipher(pass_file: Path, world: World) -> Stage:
+    # The cipher library takes 0.1 s to import, which only encrypted backups should pay.
+    from freezer_agent.pipeline.legacy_cipher import (  # noqa: PLC0415  # see above
+        LegacyCipher,
+        read_pass_phrase,
+    )
+
+    return LegacyCipher(read_pass_phrase(pass_file), world.random_bytes)

@@ -1,0 +1,208 @@
+"""The command line of the agent: options to request to action to report and exit code.
+
+Exit codes: 0 done; 1 failed, or a wrong value or combination of options, or no arguments; 2 an
+unknown option; 130 interrupted from the keyboard. SIGTERM: the run cleans up and the process then
+ends by that signal, so that its parent sees it.
+"""
+
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from freezer_agent.errors import AgentError, Interrupted, RequestInvalid
+
+log = logging.getLogger(__name__)
+# Without it, Python prints to standard error what is logged before the log is set up.
+logging.getLogger("freezer_agent").addHandler(logging.NullHandler())
+
+_DONE, _FAILED, _UNKNOWN_OPTION, _FROM_KEYBOARD = 0, 1, 2, 130
+_PROGRAM = "freezer-agent"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code. Ends the process only on SIGTERM."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # File names need not be text; a report about them must not fail for that.
+            stream.reconfigure(errors="backslashreplace")
+    from freezer_agent.conf.parser import (  # noqa: PLC0415  # keeps `--version` quick
+        Parser,
+        UnknownOption,
+    )
+
+    parser = Parser(_PROGRAM)
+    try:
+        command_line = parser.parse(words)
+    except UnknownOption as error:
+        sys.stderr.write(f"{_PROGRAM}: {error}\nSee {_PROGRAM} --help.\n")
+        return _UNKNOWN_OPTION
+    if command_line.get("version"):
+        sys.stdout.write(f"{_version()}\n")
+        return _DONE
+    if command_line.get("help") or not words:
+        sys.stdout.write(parser.help())
+        return _DONE if words else _FAILED
+    if "shell_completion" in command_line:
+        return _print_completion(parser, command_line["shell_completion"])
+    return _run(command_line)
+
+
+def _run(command_line: dict[str, Any]) -> int:
+    from freezer_agent.conf.options import gather  # noqa: PLC0415  # keeps help quick
+    from freezer_agent.log_setup import LogSetup  # noqa: PLC0415  # keeps help quick
+
+    quiet = command_line.get("quiet") == "true"
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(_ended_by_signal())
+            start, home = Path.cwd(), Path.home()
+            options = gather(command_line, start)
+            quiet = options["quiet"]
+            stack.enter_context(LogSetup(options, start=start, home=home))
+            return _run_request(options, start, home)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the outermost edge
+            status, text = _failure_of(error)
+        log.critical("%s", text.replace("\n", " "))
+        _say(f"Critical Error: {text}", quiet=quiet)
+    if status < 0:
+        _die_by(signal.Signals(-status))
+    return status
+
+
+def _failure_of(error: BaseException) -> tuple[int, str]:
+    """The table from errors to exit codes, and the sentence to tell."""
+    match error:
+        case Interrupted():
+            status, text = -signal.SIGTERM, "interrupted by SIGTERM"
+        case KeyboardInterrupt():
+            status, text = _FROM_KEYBOARD, "interrupted from the keyboard"
+        case RequestInvalid():
+            status, text = _FAILED, _listed(error.reasons)
+        case AgentError() | OSError():
+            status, text = _FAILED, str(error)
+        case _:
+            log.error("this should not happen", exc_info=error)
+            status, text = _FAILED, f"unexpected {type(error).__name__}: {error}"
+    return status, "\n".join([text, *getattr(error, "__notes__", ())])
+
+
+def _run_request(options: Any, start: Path, home: Path) -> int:
+    # All of this is imported late: --version, --help and wrong options should not wait for it.
+    from freezer_agent.actions.base import Unwatched  # noqa: PLC0415  # see above
+    from freezer_agent.assembly import World, make_action  # noqa: PLC0415  # see above
+    from freezer_agent.conf.checking import Surroundings, to_request  # noqa: PLC0415  # see above
+    from freezer_agent.progress import ProgressLine  # noqa: PLC0415  # see above
+    from freezer_agent.report_output import write_report  # noqa: PLC0415  # see above
+    from freezer_model.clock import utc_now  # noqa: PLC0415  # see above
+
+    for remark in options.remarks:
+        log.warning("%s", remark)
+        _say(f"warning: {remark}", quiet=options["quiet"])
+    host = socket.gethostname()
+    request = to_request(options, Surroundings(start=start, host=host))
+    if options["max_priority"]:
+        _raise_priority()
+    watched = not options["quiet"] and sys.stderr is not None and sys.stderr.isatty()
+    line = ProgressLine(sys.stderr, time.monotonic) if watched else None
+    world = World(
+        clock=utc_now,
+        monotonic=time.monotonic,
+        random_bytes=secrets.token_bytes,
+        host=host,
+        lock_folder=home / ".freezer" / "locks",
+        version=_version(),
+        progress=line or Unwatched(),
+    )
+    try:
+        report = make_action(request, world).run()
+    finally:
+        if line is not None:
+            line.erase()
+    for warning in report.warnings:
+        log.warning("%s", warning)
+        _say(f"warning: {warning}", quiet=options["quiet"])
+    write_report(report, options["metadata_out"], start, sys.stdout, as_json=options["json"])
+    return _DONE
+
+
+def _say(text: str, *, quiet: bool) -> None:
+    if not quiet and sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"{text}\n")
+
+
+def _listed(reasons: Sequence[str]) -> str:
+    if len(reasons) == 1:
+        return reasons[0]
+    return f"{len(reasons)} things are wrong\n" + "\n".join(f"  - {one}" for one in reasons)
+
+
+@contextlib.contextmanager
+def _ended_by_signal() -> Iterator[None]:
+    """SIGTERM raises Interrupted once; further ones wait until the run has cleaned up."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Interrupted("told to stop by SIGTERM")
+
+    try:
+        former = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:
+        # Not the main thread: whoever runs us there has to end us in another way.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _die_by(number: signal.Signals) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    raise SystemExit(128 + number)
+
+
+def _raise_priority() -> None:
+    from freezer_agent.processes import run  # noqa: PLC0415  # rarely needed
+
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -19)
+        run(["ionice", "-c1", "-n0", "-p", str(os.getpid())])
+    except (OSError, AgentError) as error:
+        log.warning("--max-priority: the priority could not be raised: %s", error)
+
+
+def _print_completion(parser: Any, shell: str) -> int:
+    words = " ".join(parser.names())
+    if shell == "bash":
+        text = f'complete -o default -W "{words}" {_PROGRAM} freezerc\n'
+    elif shell == "zsh":
+        text = f"compctl -k '({words})' -f {_PROGRAM} freezerc\n"
+    else:
+        sys.stderr.write(f"Critical Error: --shell-completion takes bash or zsh, not {shell!r}\n")
+        return _FAILED
+    sys.stdout.write(text)
+    return _DONE
+
+
+def _version() -> str:
+    from importlib import metadata  # noqa: PLC0415  # 20 ms that only reports need
+
+    try:
+        return metadata.version("freezer")
+    except metadata.PackageNotFoundError:
+        return "0+unknown"

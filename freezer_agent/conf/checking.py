@@ -1,0 +1,380 @@
+"""Turn options into a request, or say everything that is wrong with them at once."""
+
+import os
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from freezer_agent.conf.options import Options, without_password
+from freezer_agent.errors import RequestInvalid
+from freezer_agent.requests import (
+    BackupRequest,
+    CommandRequest,
+    Compression,
+    Dereference,
+    InfoRequest,
+    LevelRules,
+    PruneRequest,
+    RemovalRule,
+    Request,
+    RestoreRequest,
+    SetName,
+    StorageChoice,
+    StorageKind,
+)
+from freezer_model.instants import in_zone, parse_instant
+
+_LATER_TEXTS = {
+    "snapshot": "snapshots of the file system",
+    "lvm_srcvol": "LVM snapshots",
+    "lvm_volgroup": "LVM snapshots",
+    "lvm_auto_snap": "LVM snapshots",
+    "mysql_conf": "backing up MySQL",
+    "sql_server_conf": "backing up SQL Server",
+    "nova_inst_id": "backing up and restoring servers",
+    "nova_inst_name": "backing up and restoring servers",
+    "cinder_vol_id": "backing up and restoring volumes",
+    "cinder_vol_name": "backing up and restoring volumes",
+    "cinderbrick_vol_id": "backing up and restoring volumes",
+    "cindernative_vol_id": "backing up and restoring volumes",
+    "cindernative_backup_id": "backing up and restoring volumes",
+    "glance_image_id": "backing up and restoring images",
+    "glance_image_name": "backing up and restoring images",
+    "glance_image_name_filter": "backing up and restoring images",
+}
+"""Options whose feature this release lacks: refused when asked for, never passed over."""
+
+_REMOVAL_OPTIONS = ("remove_older_than", "remove_before_date", "remove_from_date")
+_TEMPLATE_WORD = re.compile(r"\{([^{}]*)\}")
+_CHECKSUM = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a request depends on besides its options: directory of the start, name of the host."""
+
+    start: Path
+    host: str
+
+
+def to_request(options: Options, around: Surroundings) -> Request:
+    """The request that the options mean. RequestInvalid carries every reason against them."""
+    return _Checker(options, around).request()
+
+
+class _Checker:
+    """Collects reasons while it reads the options of one action."""
+
+    def __init__(self, options: Options, around: Surroundings) -> None:
+        self._options = options
+        self._around = around
+        self._reasons: list[str] = []
+
+    def request(self) -> Request:
+        makers: dict[str, Callable[[], Request]] = {
+            "backup": self._backup,
+            "restore": self._restore,
+            "admin": self._prune,
+            "info": self._info,
+            "exec": self._command,
+        }
+        action = self._options["action"]
+        if action != "exec":
+            self._refuse_later_features()
+        request = makers[action]()
+        self._check_report_place()
+        if self._reasons:
+            raise RequestInvalid(self._reasons)
+        return request
+
+    def _backup(self) -> BackupRequest:
+        options = self._options
+        storage, source = self._storage(), self._source()
+        if source == Path(os.path.realpath(storage.container)) and options["path_to_backup"]:
+            self._reasons.append(f"{str(source)!r} cannot be backed up into itself")
+        return BackupRequest(
+            storage=storage,
+            set_name=self._set_name(),
+            source=source,
+            compression=Compression(options["compression"]),
+            levels=self._levels(),
+            pass_file=self._pass_file(),
+            excludes=tuple(options["exclude"] or ()),
+            dereference=Dereference(options["dereference_symlink"] or "none"),
+            sync=options["sync"],
+            with_checksum=options["consistency_check"],
+            removal=self._removal(),
+            dry_run=options["dry_run"],
+            facts=_facts(options),
+        )
+
+    def _restore(self) -> RestoreRequest:
+        options = self._options
+        if not options["restore_abs_path"]:
+            self._reasons.append("action restore needs --restore-abs-path, where to restore to")
+        checksum = options["consistency_checksum"]
+        if checksum and not _CHECKSUM.fullmatch(checksum):
+            self._reasons.append("--consistency-checksum takes 64 hexadecimal digits")
+        target = self._path(options["restore_abs_path"] or ".")
+        if target.exists() and not target.is_dir():
+            self._reasons.append(f"--restore-abs-path {str(target)!r} is no directory")
+        return RestoreRequest(
+            storage=self._storage(),
+            set_name=self._set_name(),
+            target=target,
+            at=self._instant("restore_from_date"),
+            overwrite=options["overwrite"],
+            pass_file=self._pass_file(),
+            checksum=checksum,
+            excludes=tuple(options["exclude"] or ()),
+            dereference=Dereference(options["dereference_symlink"] or "none"),
+            removal=self._removal(),
+            dry_run=options["dry_run"],
+        )
+
+    def _prune(self) -> PruneRequest:
+        removal = self._removal()
+        if removal is None:
+            named = ", ".join(f"--{name.replace('_', '-')}" for name in _REMOVAL_OPTIONS)
+            self._reasons.append(f"action admin needs one of {named}")
+            removal = RemovalRule(older_than=timedelta.max)
+        return PruneRequest(
+            storage=self._storage(),
+            set_name=self._set_name(),
+            removal=removal,
+            dry_run=self._options["dry_run"],
+        )
+
+    def _info(self) -> InfoRequest:
+        if not self._options.is_given("container") and self._options["storage"] == "local":
+            self._reasons.append(
+                "storage local has no list of its containers: give the directory as --container",
+            )
+        return InfoRequest(storage=self._storage(), list_backups=self._options["list"])
+
+    def _command(self) -> CommandRequest:
+        options = self._options
+        return CommandRequest(
+            pipeline=self._pipeline(options["command"]),
+            timeout_seconds=options["timeout"] if options.is_given("timeout") else None,
+            dry_run=options["dry_run"],
+        )
+
+    def _pipeline(self, command: str | None) -> tuple[tuple[str, ...], ...]:
+        if not command or not command.strip():
+            self._reasons.append("action exec needs --command, what to run")
+            return ()
+        try:
+            commands = [tuple(shlex.split(part)) for part in split_at_pipes(command)]
+        except ValueError:
+            self._reasons.append(f"--command has a quote that does not end: {command}")
+            return ()
+        if not all(commands):
+            self._reasons.append(
+                "--command is a pipeline with an empty part; || is no pipeline: no shell runs it",
+            )
+        return tuple(commands)
+
+    def _storage(self) -> StorageChoice:
+        kind, container = self._options["storage"], self._options["container"]
+        if self._options.storages:
+            named = ", ".join(sorted(self._options.storages))
+            self._reasons.append(
+                f"backups to several storages (the sections storage:{named}) are not in this "
+                "release of the agent; give one as storage and container",
+            )
+        if kind != StorageKind.LOCAL:
+            self._reasons.append(
+                f"storage {kind} is not in this release of the agent; to keep backups in a "
+                "directory, or on a mounted file server, give --storage local --container "
+                "DIRECTORY",
+            )
+        elif not container:
+            self._reasons.append("--container is empty: give the directory of the backups")
+        return StorageChoice(kind=StorageKind.LOCAL, container=self._path(container or "."))
+
+    def _refuse_later_features(self) -> None:
+        options = self._options
+        if options["mode"] != "fs":
+            self._refuse(f"mode {options['mode']}", "--mode fs backs up files")
+        if options["engine_name"] != "tar":
+            self._refuse(f"engine {options['engine_name']}", "--engine tar backs up files")
+        for name, feature in _LATER_TEXTS.items():
+            if options[name]:
+                self._refuse(f"{feature} (--{name.replace('_', '-')})", "leave the option out")
+        for name in ("upload_limit", "download_limit"):
+            if options[name] != -1:
+                self._refuse(f"limiting bandwidth (--{name.replace('_', '-')})", "leave it out")
+
+    def _check_report_place(self) -> None:
+        given = self._options["metadata_out"]
+        if given and given != "-" and not self._path(given).parent.is_dir():
+            self._reasons.append(f"--metadata-out {given!r}: there is no such directory")
+
+    def _refuse(self, feature: str, remedy: str) -> None:
+        self._reasons.append(f"not in this release of the agent: {feature}; {remedy}")
+
+    def _set_name(self) -> SetName:
+        options = self._options
+        host = options["hostname"] or self._around.host
+        template = options["backup_name"] or ""
+        words = {
+            "mode": options["mode"],
+            "backup_media": "fs",
+            "storage": options["storage"],
+            "container": options["container"],
+            "project_id": options["project_id"] or "",
+            "resource_id": host,
+            "hostname": host,
+        }
+        name = expand_name(template, words)
+        parts = f"{host}_{name}".split("/")
+        if not template or any(part in {"", ".", ".."} for part in parts) or "\0" in name:
+            self._reasons.append(
+                f"the backup name {name!r} cannot be stored: --backup-name takes a name without "
+                'empty parts, "." or ".." between its slashes',
+            )
+        if "/" in host or not host:
+            self._reasons.append(f"--hostname {host!r} is no name of a host")
+        return SetName(host=host, name=name, other_name=template if template != name else None)
+
+    def _source(self) -> Path:
+        given = self._options["path_to_backup"]
+        if not given:
+            self._reasons.append("action backup needs --path-to-backup, what to back up")
+            return self._around.start
+        path = self._path(given)
+        if not path.exists():
+            self._reasons.append(f"--path-to-backup {str(path)!r} does not exist")
+        elif not os.access(path, os.R_OK):
+            self._reasons.append(f"--path-to-backup {str(path)!r} cannot be read by this user")
+        return Path(os.path.realpath(path))
+
+    def _level_options(self) -> list[str]:
+        names = ("max_level", "always_level", "restart_always_level")
+        return [f"--{name.replace('_', '-')}" for name in names if self._options[name]]
+
+    def _levels(self) -> LevelRules:
+        options, wanted = self._options, self._level_options()
+        if options["incremental"]:
+            wanted.append("--incremental")
+        if wanted and options["no_incremental"]:
+            self._reasons.append(f"--no-incremental contradicts {', '.join(wanted)}")
+        elif wanted and options.is_given("incremental") and not options["incremental"]:
+            self._reasons.append(
+                f"{', '.join(wanted)} makes incremental backups, which --noincremental forbids",
+            )
+        days = options["restart_always_level"]
+        return LevelRules(
+            incremental=bool(wanted),
+            max_level=options["max_level"] or None,
+            always_level=options["always_level"] or None,
+            restart_after=self._days(days, "restart_always_level") if days else None,
+            keep_state=not options["no_incremental"],
+        )
+
+    def _removal(self) -> RemovalRule | None:
+        options = self._options
+        given = [name for name in _REMOVAL_OPTIONS if options[name] is not None]
+        if len(given) > 1:
+            named = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            self._reasons.append(f"{named} say the same thing twice: give one of them")
+        if not given:
+            return None
+        days = options["remove_older_than"]
+        return RemovalRule(
+            older_than=self._days(days, "remove_older_than") if days is not None else None,
+            before=self._instant("remove_before_date") or self._instant("remove_from_date"),
+            force=options["force"],
+        )
+
+    def _days(self, days: float, name: str) -> timedelta:
+        try:
+            span = timedelta(days=days)
+        except (OverflowError, ValueError):
+            span = timedelta.max
+        if not timedelta(0) <= span <= timedelta(days=36500):
+            self._reasons.append(f"--{name.replace('_', '-')} takes 0 to 36500 days, not {days}")
+            return timedelta(0)
+        return span
+
+    def _instant(self, name: str) -> datetime | None:
+        text = self._options[name]
+        if not text:
+            return None
+        try:
+            return in_zone(parse_instant(text.strip().replace(" ", "T")))
+        except (ValueError, OverflowError):
+            self._reasons.append(
+                f"--{name.replace('_', '-')} takes a date of the form YYYY-MM-DDThh:mm:ss (local "
+                f"time unless a zone follows), not {text!r}",
+            )
+            return None
+
+    def _pass_file(self) -> Path | None:
+        given = self._options["encrypt_pass_file"]
+        if not given:
+            return None
+        path = self._path(given)
+        if not path.is_file() or not os.access(path, os.R_OK):
+            self._reasons.append(f"--encrypt-pass-file {str(path)!r} is no file that can be read")
+        return path
+
+    def _path(self, text: str) -> Path:
+        return self._around.start / text
+
+
+def expand_name(template: str, words: Mapping[str, str]) -> str:
+    """The template with its words filled in; as it is if it has a word that nobody knows."""
+    if any(word not in words for word in _TEMPLATE_WORD.findall(template)):
+        return template
+    return _TEMPLATE_WORD.sub(lambda match: words[match[1]], template)
+
+
+def split_at_pipes(command: str) -> list[str]:
+    """The parts between the | of a command line that are neither quoted nor escaped."""
+    parts, quote, escaped = [""], "", False
+    for char in command:
+        if char == "|" and not quote and not escaped:
+            parts.append("")
+            continue
+        if not escaped and char in {"'", '"'} and quote in {"", char}:
+            quote = "" if quote else char
+        escaped = char == "\\" and not escaped and quote != "'"
+        parts[-1] += char
+    return parts
+
+
+def _facts(options: Options) -> dict[str, Any]:
+    """The words of the options that a backup's report repeats, "" for what nobody set."""
+    names = (
+        "always_level",
+        "backup_id",
+        "cinder_vol_id",
+        "cinderbrick_vol_id",
+        "cindernative_backup_az",
+        "cindernative_backup_container",
+        "cindernative_vol_id",
+        "container",
+        "engine_name",
+        "glance_image_id",
+        "log_file",
+        "max_level",
+        "mode",
+        "nova_inst_id",
+        "path_to_backup",
+        "ssh_host",
+        "ssh_key",
+        "ssh_port",
+        "ssh_username",
+        "storage",
+    )
+    facts = {name: "" if options[name] is None else options[name] for name in names}
+    facts["backup_media"] = "fs"
+    facts["cli"] = options.command_line
+    facts["proxy"] = without_password(options["proxy"] or "")
+    return facts

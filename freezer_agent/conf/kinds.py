@@ -1,0 +1,60 @@
+"""Kinds of option values that oslo.config does not have."""
+
+import re
+from typing import Any
+
+from oslo_config import types
+
+_RATE = re.compile(r"(\d+)\s*(?:([kmg])(?:i?b?|ilo|ega|iga|ebi|ibi)?)?", re.IGNORECASE | re.ASCII)
+_POWERS = {None: 0, "k": 1, "m": 2, "g": 3}
+
+
+class FlagOrText(types.ConfigType):
+    """A switch that may also carry a value: `--snapshot`, `--snapshot true`, `--snapshot=no`."""
+
+    def __init__(self) -> None:
+        super().__init__(type_name="flag value")
+
+    def __call__(self, value: Any) -> bool:
+        """True unless the text says no. Every other text counts as yes, as it always did."""
+        return str(value).strip().lower() not in {"", "false", "no", "off", "0", "none"}
+
+    def __repr__(self) -> str:
+        return "FlagOrText"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FlagOrText)
+
+    __hash__ = None  # type: ignore[assignment]  # oslo's types are compared, not hashed
+
+    def _formatter(self, value: Any) -> str:
+        return str(value)
+
+
+class Rate(types.ConfigType):
+    """Bytes per second, also as 10K, 120M or 10G (powers of 1024); -1 is no limit."""
+
+    def __init__(self) -> None:
+        super().__init__(type_name="rate value")
+
+    def __call__(self, value: Any) -> int:
+        """The rate in bytes per second. ValueError for anything else."""
+        text = str(value).strip()
+        if text == "-1":
+            return -1
+        match = _RATE.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is no rate: give bytes per second, or 10K, 120M, 10G")
+        suffix = match[2].lower() if match[2] else None
+        return int(match[1]) * int(1024 ** _POWERS[suffix])
+
+    def __repr__(self) -> str:
+        return "Rate"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rate)
+
+    __hash__ = None  # type: ignore[assignment]  # oslo's types are compared, not hashed
+
+    def _formatter(self, value: Any) -> str:
+        return str(value)

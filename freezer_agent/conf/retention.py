@@ -1,0 +1,82 @@
+"""Options of levels, and of what happens to old backups."""
+
+from oslo_config import cfg
+
+from freezer_agent.conf.kinds import FlagOrText
+
+TITLE = "Levels of incremental backups"
+
+OPTIONS = (
+    cfg.BoolOpt(
+        "incremental",
+        default=False,
+        help="Store only what changed since the last backup of the name, if there is one. A level "
+        "option implies it.",
+    ),
+    cfg.IntOpt(
+        "max-level",
+        min=0,
+        metavar="N",
+        deprecated_opts=[cfg.DeprecatedOpt("max-backup-level")],
+        help="A full backup, then levels 1 to N, then a full backup again. 0 is always full.",
+    ),
+    cfg.IntOpt(
+        "always-level",
+        min=0,
+        metavar="N",
+        help="A full backup, then levels 1 to N, and from there on another level N each time. "
+        "Stands above --max-level.",
+    ),
+    cfg.FloatOpt(
+        "restart-always-level",
+        min=0,
+        metavar="DAYS",
+        help="Begin with a full backup again when this many days have passed since level 0.",
+    ),
+    cfg.Opt(
+        "no-incremental",
+        type=FlagOrText(),
+        help="Always a full backup, and keep nothing that a later increment could build on.",
+    ),
+)
+
+REMOVAL_TITLE = "Removing old backups (with action admin, or after a backup or restore)"
+
+REMOVAL_OPTIONS = (
+    cfg.FloatOpt(
+        "remove-older-than",
+        short="R",
+        min=0,
+        metavar="DAYS",
+        deprecated_opts=[cfg.DeprecatedOpt("remove-older-then")],
+        help="Remove the chains whose newest level is older than this many days.",
+    ),
+    cfg.StrOpt(
+        "remove-before-date",
+        metavar="YYYY-MM-DDThh:mm:ss",
+        help="Remove the chains whose newest level is not younger than this moment: local time, "
+        "unless a zone follows.",
+    ),
+    cfg.StrOpt(
+        "remove-from-date",
+        metavar="YYYY-MM-DDThh:mm:ss",
+        help="The former name of --remove-before-date.",
+    ),
+    cfg.BoolOpt(
+        "force",
+        default=False,
+        help="Remove the last complete chain of a name too, which is kept otherwise.",
+    ),
+    cfg.IntOpt(
+        "fullbackup-rotation",
+        default=1,
+        min=1,
+        metavar="N",
+        help="Keep the newest N full backups that the block storage service made itself.",
+    ),
+    cfg.BoolOpt(
+        "cindernative-freezer-only",
+        default=True,
+        help="Let the rotation touch only the backups that Freezer made.",
+    ),
+)

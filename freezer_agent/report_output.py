@@ -1,0 +1,84 @@
+"""Write the report of a run: JSON for programs, a table for people."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from freezer_agent.actions.base import Report
+from freezer_agent.errors import AgentError
+
+
+def write_report(
+    report: Report,
+    metadata_out: str | None,
+    start: Path,
+    stdout: TextIO,
+    *,
+    as_json: bool,
+) -> None:
+    """To the place of --metadata-out ("-" is standard output), else as a table or JSON there.
+
+    A run that was asked for nothing but a command prints nothing unless asked.
+    """
+    if metadata_out == "-" or (as_json and not metadata_out):
+        stdout.write(json.dumps(report.document, sort_keys=True))
+        stdout.write("\n" if as_json else "")
+    elif metadata_out:
+        _write_file(start / metadata_out, json.dumps(report.document, sort_keys=True))
+    elif report.table is not None:
+        stdout.write(_table(report.table.columns, report.table.rows))
+    elif report.document.get("action") != "exec":
+        stdout.write(_table(("Property", "Value"), _properties(report.document)))
+    stdout.flush()
+
+
+def _write_file(path: Path, text: str) -> None:
+    """For the user alone: the report names files."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123  # a descriptor
+            file.write(text)
+    except OSError as error:
+        raise AgentError(
+            f"the action is done, but its report cannot be written to {str(path)!r}: "
+            f"{error.strerror}",
+        ) from error
+
+
+def _properties(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What has a value, sorted by name, with blanks for underscores."""
+    return [
+        (name.replace("_", " "), _cell(value))
+        for name, value in sorted(document.items())
+        if value not in ("", None, [], {})
+    ]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Sequence):
+        return ", ".join(str(one) for one in value)
+    return str(value)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    shown = [[_plain(cell) for cell in row] for row in rows]
+    widths = [
+        max([len(title), *(len(row[position]) for row in shown)])
+        for position, title in enumerate(columns)
+    ]
+    line = "+" + "+".join("-" * (width + 2) for width in widths) + "+\n"
+    return line + _row(columns, widths) + line + "".join(_row(row, widths) for row in shown) + line
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    filled = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+    return "| " + " | ".join(filled) + " |\n"
+
+
+def _plain(cell: str) -> str:
+    """One line, without characters that drive a terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in cell)

@@ -1,0 +1,125 @@
+"""The application: its collaborators are handed in, its routes are one table."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import falcon
+from falcon.media import JSONHandler
+
+from freezer_api.http import errors
+from freezer_api.http.bodies import Bodies
+from freezer_api.http.edge import Edge
+from freezer_api.http.middleware import JsonOnly
+from freezer_api.http.paging import Paging
+from freezer_api.identity.middleware import Identity, ReadIdentity
+from freezer_api.identity.trusts import Trusts
+from freezer_api.policies.enforcer import Enforcer
+from freezer_api.resources import actions, backups, clients, home, jobs, sessions, versions
+from freezer_api.services.actions import ActionService
+from freezer_api.services.backups import BackupService
+from freezer_api.services.changes import Changes, Sleep
+from freezer_api.services.clients import ClientService
+from freezer_api.services.job_actions import JobActions
+from freezer_api.services.jobs import DelegationRule, JobService
+from freezer_api.services.memberships import Memberships
+from freezer_api.services.sessions import SessionService
+from freezer_api.store.base import DocumentStore
+from freezer_model.clock import Clock
+
+App = falcon.App[falcon.Request, falcon.Response]
+
+PUBLIC_ROUTES = frozenset({"/", "/healthcheck"})
+"""Answered to everybody, without a token."""
+
+_OTHER_TYPES = {"/healthcheck": falcon.MEDIA_TEXT, "/v2": home.MEDIA_TYPE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much one request may ask."""
+
+    max_limit: int = 10_000
+    max_body_bytes: int = 1024 * 1024
+    max_nesting: int = 32
+
+
+def make_app(
+    *,
+    store: DocumentStore,
+    enforcer: Enforcer,
+    read_identity: ReadIdentity,
+    trusts: Trusts,
+    delegation_rule: DelegationRule,
+    clock: Clock,
+    new_id: Callable[[], str],
+    sleep: Sleep,
+    limits: Limits,
+    disabled_by: Path,
+) -> App:
+    """The whole API over these collaborators, without what stands before it (see `assembly`)."""
+    edge = Edge(
+        enforcer=enforcer,
+        bodies=Bodies(max_bytes=limits.max_body_bytes, max_nesting=limits.max_nesting),
+        paging=Paging(max_limit=limits.max_limit),
+    )
+    changes = Changes(store, sleep)
+    memberships = Memberships(store=store, changes=changes)
+    backup_service = BackupService(store=store, changes=changes, new_id=new_id)
+    client_service = ClientService(store=store, changes=changes, new_id=new_id)
+    action_service = ActionService(store=store, changes=changes, new_id=new_id)
+    session_service = SessionService(
+        store=store, changes=changes, memberships=memberships, clock=clock, new_id=new_id
+    )
+    job_service = JobService(
+        store=store,
+        changes=changes,
+        clients=client_service,
+        actions=JobActions(store, new_id),
+        memberships=memberships,
+        trusts=trusts,
+        delegation_rule=delegation_rule,
+        clock=clock,
+        new_id=new_id,
+    )
+    routes: dict[str, object] = {
+        "/": versions.Versions(),
+        "/healthcheck": versions.Healthcheck(disabled_by),
+        "/v2": home.Home(),
+        "/v2/{project_id}/backups": backups.Backups(backup_service, edge),
+        "/v2/{project_id}/backups/{backup_id}": backups.Backup(backup_service, edge),
+        "/v2/{project_id}/clients": clients.Clients(client_service, edge),
+        "/v2/{project_id}/clients/{client_id}": clients.Client(client_service, edge),
+        "/v2/{project_id}/jobs": jobs.Jobs(job_service, edge),
+        "/v2/{project_id}/jobs/{job_id}": jobs.Job(job_service, edge),
+        "/v2/{project_id}/jobs/{job_id}/event": jobs.JobEvents(job_service, edge),
+        "/v2/{project_id}/actions": actions.Actions(action_service, edge),
+        "/v2/{project_id}/actions/{action_id}": actions.Action(action_service, edge),
+        "/v2/{project_id}/sessions": sessions.Sessions(session_service, edge),
+        "/v2/{project_id}/sessions/{session_id}": sessions.Session(session_service, edge),
+        "/v2/{project_id}/sessions/{session_id}/action": sessions.SessionActions(
+            session_service, edge
+        ),
+        "/v2/{project_id}/sessions/{session_id}/jobs/{job_id}": sessions.SessionJobs(
+            memberships, edge
+        ),
+    }
+    app = _bare_app(read_identity)
+    for path, resource in routes.items():
+        app.add_route(path, resource)
+    return app
+
+
+def _bare_app(read_identity: ReadIdentity) -> App:
+    app: App = falcon.App(
+        middleware=[JsonOnly(_OTHER_TYPES), Identity(read_identity, PUBLIC_ROUTES)]
+    )
+    app.req_options.strip_url_path_trailing_slash = True
+    app.req_options.auto_parse_qs_csv = True
+    app.req_options.keep_blank_qs_values = False
+    # Plain ASCII, since texts may hold lone surrogates, which UTF-8 cannot express.
+    encoder = json.JSONEncoder(separators=(",", ":"), default=dict)
+    app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=encoder.encode)
+    errors.install(app)
+    return app

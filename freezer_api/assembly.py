@@ -1,0 +1,130 @@
+"""Options become a running API: the only module that names stores and identity strategies."""
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from oslo_config import cfg
+
+from freezer_api.app import PUBLIC_ROUTES, Limits, make_app
+from freezer_api.conf import sql
+from freezer_api.errors import StoreUnavailable
+from freezer_api.http.middleware import PublicPaths, RequestId
+from freezer_api.http.proxies import ProxyHeaders
+from freezer_api.identity.middleware import claimed_identity, confirmed_identity
+from freezer_api.identity.trusts import NoTrusts
+from freezer_api.policies.enforcer import Enforcer
+from freezer_api.services.jobs import DelegationRule
+from freezer_api.store.base import DocumentStore, ManagedStore
+from freezer_model.clock import utc_now
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def application_from(conf: cfg.ConfigOpts, store: DocumentStore) -> "WSGIApplication":
+    """The whole service as a WSGI application, with all that stands before the API itself."""
+    strategy = conf.auth_strategy
+    app = make_app(
+        store=store,
+        enforcer=Enforcer(conf, time.monotonic),
+        read_identity={"keystone": confirmed_identity, "noauth": claimed_identity}[strategy],
+        trusts=NoTrusts(),
+        delegation_rule=DelegationRule(
+            for_central_clients=conf.centralized_scheduler.enabled,
+            for_all_clients=conf.centralized_scheduler.enforce_trusts,
+        ),
+        clock=utc_now,
+        new_id=new_id,
+        sleep=time.sleep,
+        limits=Limits(
+            max_limit=conf.max_limit,
+            max_body_bytes=conf.max_body_bytes,
+            max_nesting=conf.max_nesting,
+        ),
+        disabled_by=Path(conf.healthcheck.disable_by_file_path),
+    )
+    application: WSGIApplication = app
+    if strategy == "keystone":
+        application = PublicPaths(app, _token_required(app, conf), PUBLIC_ROUTES)
+    if conf.oslo_middleware.enable_proxy_headers_parsing:
+        application = ProxyHeaders(application)
+    return RequestId(application, lambda: str(uuid.uuid4()))
+
+
+def _token_required(application: "WSGIApplication", conf: cfg.ConfigOpts) -> "WSGIApplication":
+    # The import takes half a second, which a service without Keystone need not wait.
+    from keystonemiddleware.auth_token import AuthProtocol  # noqa: PLC0415
+
+    guard: WSGIApplication = AuthProtocol(application, {"oslo_config_config": conf})
+    return guard
+
+
+def store_from(conf: cfg.ConfigOpts) -> ManagedStore:
+    """The store that the options name; not connected yet. Raises StoreUnavailable for wrong options."""
+    return _STORES[conf.storage.backend](conf)
+
+
+def new_id() -> str:
+    """An id for a new document: 32 hexadecimal digits of chance."""
+    return uuid.uuid4().hex
+
+
+def _sql_store(conf: cfg.ConfigOpts) -> ManagedStore:
+    from freezer_api.store.sql import SqlStore  # noqa: PLC0415 - the library may not be installed
+
+    if conf.sql.connection == sql.DEFAULT_CONNECTION:
+        _require_writable(Path(sql.DEFAULT_FILE))
+    return SqlStore(conf.sql.connection)
+
+
+def _require_writable(database: Path) -> None:
+    """Tell a user for whom the default place is not made what to do. Raises StoreUnavailable."""
+    existing = next(path for path in (database, *database.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        raise StoreUnavailable(
+            f"The default database {database} cannot be written by this user. Name another file "
+            "with connection = sqlite:////ABSOLUTE/PATH in section [sql] of the configuration "
+            "file, or be the user for whom the service is installed"
+        )
+
+
+def _elasticsearch_store(conf: cfg.ConfigOpts) -> ManagedStore:
+    # The library may not be installed, and takes a quarter of a second to import.
+    from freezer_api.store.elasticsearch import Cluster, ElasticsearchStore  # noqa: PLC0415
+
+    options = conf.elasticsearch
+    username, password = options.username, options.password
+    if options.http_auth and not username:
+        username, _, password = options.http_auth.partition(":")
+    if options.api_key and username:
+        raise StoreUnavailable(
+            "[elasticsearch] holds both an api_key and a user name: give one of them"
+        )
+    cluster = Cluster(
+        hosts=tuple(options.hosts),
+        username=username,
+        password=password,
+        api_key=options.api_key,
+        ca_certs=options.ca_certs,
+        verify_certs=options.verify_certs,
+        timeout_seconds=options.timeout,
+        retries=options.retries,
+    )
+    return ElasticsearchStore(
+        cluster,
+        index_prefix=options.index_prefix,
+        replicas=options.number_of_replicas,
+        clock=utc_now,
+        new_id=new_id,
+    )
+
+
+_STORES: dict[str, Callable[[cfg.ConfigOpts], ManagedStore]] = {
+    "sql": _sql_store,
+    "sqlalchemy": _sql_store,
+    "elasticsearch": _elasticsearch_store,
+}

@@ -1,0 +1,45 @@
+"""Reads the parameters of lists from the URL."""
+
+import re
+
+import falcon
+
+from freezer_api.http.errors import InvalidParameter
+from freezer_api.store.base import Page
+
+DEFAULT_LIMIT = 10
+_FAR = 2**62
+_TRUE = frozenset({"true", "1", "yes", "on"})
+_FALSE = frozenset({"false", "0", "no", "off", "none", ""})
+
+
+class Paging:
+    """Reads `limit` and `offset`; no page is longer than `max_limit`."""
+
+    def __init__(self, *, max_limit: int) -> None:
+        self._max_limit = max_limit
+
+    def page(self, req: falcon.Request) -> Page:
+        """The window that the caller wants. 0 counts as not given. Raises InvalidParameter."""
+        limit = _natural(req, "limit") or DEFAULT_LIMIT
+        return Page(limit=min(limit, self._max_limit), offset=min(_natural(req, "offset"), _FAR))
+
+
+def flag(req: falcon.Request, name: str) -> bool:
+    """A parameter that is true or false, in any spelling. Raises InvalidParameter."""
+    text = (req.get_param(name) or "").lower()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise InvalidParameter(f'The "{name}" parameter is invalid. It must be true or false.')
+
+
+def _natural(req: falcon.Request, name: str) -> int:
+    text = (req.get_param(name) or "0").strip()
+    if not re.fullmatch(r"\+?[0-9]+", text, re.ASCII):
+        raise InvalidParameter(
+            f'The "{name}" parameter is invalid. It must be an integer of 0 or more.'
+        )
+    # Beyond 18 digits the number no longer matters, and thousands of them would be an error.
+    return int(text) if len(text) <= 18 else _FAR

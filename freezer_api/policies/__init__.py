@@ -1,0 +1,17 @@
+"""The rules of access, one module per resource. Operators change them in policy.yaml."""
+
+from oslo_policy import policy
+
+from freezer_api.policies import actions, backups, base, clients, jobs, sessions
+
+
+def list_rules() -> list[policy.RuleDefault]:
+    """Every rule with its default."""
+    return [
+        *base.RULES,
+        *backups.RULES,
+        *clients.RULES,
+        *actions.RULES,
+        *jobs.RULES,
+        *sessions.RULES,
+    ]

@@ -1,0 +1,251 @@
+"""What can be done with jobs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from freezer_api.errors import DocumentExists, DocumentNotFound, RequestRefused
+from freezer_api.identity.context import Context
+from freezer_api.identity.trusts import Delegation, Trusts
+from freezer_api.services.changes import Changes
+from freezer_api.services.clients import ClientService
+from freezer_api.services.documents import check_id, own_scope, read_scope
+from freezer_api.services.job_actions import JobActions, Resolved
+from freezer_api.services.job_documents import new_job, patched_job, replaced_job
+from freezer_api.services.memberships import Memberships
+from freezer_api.services.search import query_from
+from freezer_api.store.base import EVERYWHERE, Collection, DocumentStore, Page, Query, Stored
+from freezer_model.client import find_unsupported
+from freezer_model.clock import Clock
+from freezer_model.instants import to_epoch
+from freezer_model.job import JobEvent, JobState
+from freezer_model.job_events import EventAnswer, request_event
+
+_JOBS = Collection.JOBS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DelegationRule:
+    """Which jobs need a delegation of their user."""
+
+    for_central_clients: bool
+    for_all_clients: bool
+
+    def applies(self, client: Mapping[str, Any]) -> bool:
+        """Whether a job of this client needs one."""
+        central = bool(client["client"].get("is_central"))
+        return self.for_central_clients and (central or self.for_all_clients)
+
+
+class JobService:
+    """Jobs of a project."""
+
+    def __init__(
+        self,
+        *,
+        store: DocumentStore,
+        changes: Changes,
+        clients: ClientService,
+        actions: JobActions,
+        memberships: Memberships,
+        trusts: Trusts,
+        delegation_rule: DelegationRule,
+        clock: Clock,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._changes = changes
+        self._clients = clients
+        self._actions = actions
+        self._memberships = memberships
+        self._trusts = trusts
+        self._delegation_rule = delegation_rule
+        self._clock = clock
+        self._new_id = new_id
+
+    def create(self, context: Context, body: Mapping[str, Any]) -> str:
+        """A new job, under its own id if it names one; returns the id.
+
+        Raises InvalidDocument, DocumentExists, RequestRefused (client, actions) and
+        MissingCredential. A job that is refused leaves nothing behind.
+        """
+        own_id = body.get("job_id")
+        job_id = self._new_id() if own_id is None else check_id("job_id", own_id)
+        return self._create(context, job_id, body).document_id
+
+    def get(self, context: Context, job_id: str, *, everywhere: bool) -> dict[str, Any]:
+        """One job, of any project if `everywhere`. Raises DocumentNotFound."""
+        job = self._store.get(_JOBS, read_scope(context, everywhere=everywhere), job_id)
+        return dict(job.document) if everywhere else self._shown(context, [job])[0]
+
+    def search(
+        self,
+        context: Context,
+        criteria: dict[str, Any],
+        page: Page,
+        *,
+        everywhere: bool,
+        sees_processes: bool,
+    ) -> list[dict[str, Any]]:
+        """Those that the criteria want, oldest first. Raises InvalidDocument.
+
+        `everywhere`: of all projects. `sees_processes`: with the process ids of clients that
+        belong to other projects.
+        """
+        scope = read_scope(context, everywhere=everywhere)
+        jobs = self._store.search(_JOBS, scope, query_from(criteria), page)
+        if sees_processes:
+            return [dict(job.document) for job in jobs]
+        return self._shown(context, jobs)
+
+    def replace(self, context: Context, job_id: str, body: Mapping[str, Any]) -> Stored:
+        """The job under this id, new or replaced. Raises as `create`."""
+        check_id("job_id", job_id)
+        try:
+            return self._replace(context, job_id, body)
+        except DocumentNotFound:
+            pass
+        try:
+            return self._create(context, job_id, body)
+        except DocumentExists:
+            # Of another project, or made by a simultaneous call of this one.
+            try:
+                return self._replace(context, job_id, body)
+            except DocumentNotFound:
+                raise DocumentExists(_JOBS, job_id) from None
+
+    def update(self, context: Context, job_id: str, body: Mapping[str, Any]) -> Stored:
+        """The job with the body merged into it. Raises as `create`, and DocumentNotFound."""
+        scope = own_scope(context)
+        stored = self._store.get(_JOBS, scope, job_id).document
+        entries = body.get("job_actions")
+        resolved = None
+        if entries is not None:
+            resolved = self._actions.resolve(context, entries, stored["job_actions"])
+        if entries is not None or body.get("client_id") is not None:
+            self._check_client(
+                context,
+                body.get("client_id") or stored["client_id"],
+                stored["job_actions"] if resolved is None else resolved.entries,
+            )
+        new_entries = None if resolved is None else resolved.entries
+        changed = self._changes.apply(
+            _JOBS, scope, job_id, lambda document: patched_job(document, body, new_entries)
+        )
+        if resolved is not None:
+            self._actions.write(resolved)
+        return changed
+
+    def delete(self, context: Context, job_id: str) -> None:
+        """Remove the job, from its session too, and the last job's delegation.
+
+        Raises DocumentNotFound.
+        """
+        scope = own_scope(context)
+        job = self._store.get(_JOBS, scope, job_id).document
+        if job["session_id"]:
+            self._memberships.drop_member(scope, job["session_id"], job_id)
+        self._store.delete(_JOBS, scope, job_id)
+        credentials = job.get("user_credentials")
+        if credentials:
+            self._withdraw_unused(Delegation(**credentials))
+
+    def request_event(self, context: Context, job_id: str, event: JobEvent) -> str:
+        """Ask the job's scheduler for something; the word that the caller is told.
+
+        Raises DocumentNotFound. Nothing but the event is changed, whoever else writes meanwhile.
+        """
+        answers: list[EventAnswer] = []
+
+        def change(job: dict[str, Any]) -> dict[str, Any] | None:
+            answer = request_event(JobState.from_document(job["job_schedule"]), event)
+            answers.append(answer)
+            if not answer.changed:
+                return None
+            return job | {"job_schedule": {**job["job_schedule"], **answer.state.to_document()}}
+
+        self._changes.apply(_JOBS, own_scope(context), job_id, change)
+        # The last answer is the one that was written.
+        return answers[-1].outcome
+
+    def _create(self, context: Context, job_id: str, body: Mapping[str, Any]) -> Stored:
+        resolved = self._actions.resolve(context, body["job_actions"])
+        client = self._check_client(context, body["client_id"], resolved.entries)
+        now = to_epoch(self._clock())
+        document = new_job(context, job_id, body, resolved.entries, now)
+        self._require_free(job_id)
+        if self._delegation_rule.applies(client):
+            delegation = self._trusts.delegate(context)
+            document["user_credentials"] = {
+                "trust_id": delegation.trust_id,
+                "trustor_user_id": delegation.trustor_user_id,
+            }
+        return self._insert(job_id, document, resolved)
+
+    def _insert(self, job_id: str, document: dict[str, Any], resolved: Resolved) -> Stored:
+        try:
+            stored = self._store.insert(_JOBS, job_id, document)
+        except DocumentExists:
+            if "user_credentials" in document:
+                self._withdraw_unused(Delegation(**document["user_credentials"]))
+            raise
+        self._actions.write(resolved)
+        return stored
+
+    def _require_free(self, job_id: str) -> None:
+        try:
+            self._store.get(_JOBS, EVERYWHERE, job_id)
+        except DocumentNotFound:
+            return
+        raise DocumentExists(_JOBS, job_id)
+
+    def _replace(self, context: Context, job_id: str, body: Mapping[str, Any]) -> Stored:
+        scope = own_scope(context)
+        held = self._store.get(_JOBS, scope, job_id).document["job_actions"]
+        resolved = self._actions.resolve(context, body["job_actions"], held)
+        self._check_client(context, body["client_id"], resolved.entries)
+        stored = self._changes.apply(
+            _JOBS, scope, job_id, lambda document: replaced_job(document, body, resolved.entries)
+        )
+        self._actions.write(resolved)
+        return stored
+
+    def _check_client(
+        self, context: Context, client_id: str, entries: Sequence[Mapping[str, Any]]
+    ) -> Mapping[str, Any]:
+        """The client, which the project sees and which can do all the actions."""
+        try:
+            client = self._clients.get(context, client_id).document
+        except DocumentNotFound:
+            raise RequestRefused(f"Client not found with ID {client_id}") from None
+        for entry in entries:
+            missing = find_unsupported(client["client"], entry["freezer_action"])
+            if missing is not None:
+                raise RequestRefused(
+                    f"Client {client_id} does not support {missing.kind}: {missing.value}"
+                )
+        return client
+
+    def _withdraw_unused(self, delegation: Delegation) -> None:
+        query = Query(match=(("user_credentials.trust_id", delegation.trust_id),))
+        if not self._store.search(_JOBS, EVERYWHERE, query, Page(limit=1)):
+            self._trusts.withdraw(delegation)
+
+    def _shown(self, context: Context, jobs: Sequence[Stored]) -> list[dict[str, Any]]:
+        """The documents without the process ids of other projects' clients."""
+        foreign: dict[str, bool] = {}
+        shown = []
+        for stored in jobs:
+            job = dict(stored.document)
+            if "current_pid" in job["job_schedule"]:
+                client_id = job["client_id"]
+                if client_id not in foreign:
+                    foreign[client_id] = self._clients.is_foreign(context.project_id, client_id)
+                if foreign[client_id]:
+                    job["job_schedule"] = {
+                        key: value
+                        for key, value in job["job_schedule"].items()
+                        if key != "current_pid"
+                    }
+            shown.append(job)
+        return shown

@@ -1,0 +1,85 @@
+"""What the Elasticsearch store's indices look like, and what is written to and asked of them.
+
+Nothing of a document is mapped field by field: values of changing types would be refused, and a
+thousand field names fill an index. A document is one opaque text, found by its terms.
+"""
+
+import base64
+from typing import Any
+
+from freezer_api.store.base import Collection, Scope
+from freezer_api.store.entries import Entry
+from freezer_api.store.leaves import Conditions, digest, scope_terms
+
+MAPPING_VERSION = 1
+"""Part of the index names. A change of the mapping or of `leaves.terms_of` is a new version."""
+
+MAPPING: dict[str, Any] = {
+    "dynamic": "strict",
+    "properties": {
+        # JSON as text: an object would lose large integers and lone surrogates on the way.
+        "document": {"type": "object", "enabled": False},
+        "document_id": {"type": "keyword"},
+        "terms": {"type": "keyword", "doc_values": False},
+        # The sort: microseconds of the creation, which replacements keep; then the id.
+        "created": {"type": "long"},
+        "version": {"type": "long"},
+        "time_stamp": {"type": "long"},
+        # Who wrote: tells our own write, repeated after a lost answer, from somebody else's.
+        "write_id": {"type": "keyword", "index": False, "doc_values": False},
+    },
+}
+
+SORT = [{"created": "asc"}, {"document_id": "asc"}]
+
+
+def settings(replicas: int | None) -> dict[str, Any]:
+    """The settings of a new index. Without a number of replicas, two or more nodes keep one."""
+    copies = (
+        {"auto_expand_replicas": "0-1"} if replicas is None else {"number_of_replicas": replicas}
+    )
+    return {"number_of_shards": 1, **copies}
+
+
+def key_of(collection: Collection, document_id: str) -> str:
+    """The id of a document within its index."""
+    # Never the caller's text: an id of ".." would make the URL another one.
+    return digest(collection, document_id).hex()
+
+
+def body_of(collection: Collection, document_id: str, entry: Entry) -> dict[str, Any]:
+    """What is indexed of a document, but for version, creation and write id."""
+    return {
+        "document_id": document_id,
+        "document": entry.text,
+        "terms": _keywords(collection, entry.terms),
+        "time_stamp": entry.time_stamp,
+    }
+
+
+def query_of(collection: Collection, scope: Scope, conditions: Conditions) -> dict[str, Any]:
+    """Filters only: no scores, and nothing of the caller's is more than an opaque keyword."""
+    alternatives = [some for some in (scope_terms(scope), conditions.some) if some]
+    filters: list[dict[str, Any]] = [
+        {"terms": {"terms": _keywords(collection, some)}} for some in alternatives
+    ]
+    every = _keywords(collection, conditions.every)
+    filters += [{"term": {"terms": keyword}} for keyword in every]
+    if conditions.bounded:
+        bounds = {"gte": conditions.time_after, "lte": conditions.time_before}
+        present = {name: bound for name, bound in bounds.items() if bound is not None}
+        filters.append({"range": {"time_stamp": present}})
+    barred = _keywords(collection, conditions.none)
+    return {
+        "bool": {
+            "filter": filters,
+            "must_not": [{"terms": {"terms": barred}}] if barred else [],
+        }
+    }
+
+
+def _keywords(collection: Collection, some_terms: frozenset[str]) -> list[str]:
+    return sorted(
+        base64.urlsafe_b64encode(digest(collection, term)).decode().rstrip("=")
+        for term in some_terms
+    )

@@ -1,0 +1,210 @@
+"""The tables of the SQL store, and how a database is opened, made and removed.
+
+Types and indexes are those that SQLite, MariaDB and PostgreSQL share. No text is indexed or
+compared by the database, only digests and numbers, so collations do not matter.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.schema import CreateTable, DropTable
+
+from freezer_api.errors import StoreUnavailable
+from freezer_api.store.base import Collection, Contents
+from freezer_api.store.leaves import collection_term, digest
+
+SCHEMA_VERSION = 1
+"""Of the tables and of the terms in them (`leaves.terms_of`): a change of either is a new one."""
+
+BUSY_SECONDS = 30
+"""How long a call waits for the one writer that SQLite has at a time."""
+
+_Digest = LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
+_LongText = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+_Sequence = BigInteger().with_variant(Integer(), "sqlite")
+
+_metadata = MetaData()
+
+schema = Table(
+    "freezer_schema",
+    _metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+)
+
+documents = Table(
+    "freezer_documents",
+    _metadata,
+    Column("seq", _Sequence, primary_key=True),
+    Column("id_digest", _Digest, nullable=False, unique=True),
+    Column("collection", String(16), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("time_stamp", BigInteger),
+    Column("document_id", Text, nullable=False),
+    Column("document", _LongText, nullable=False),
+    # A number is never given twice: the order of creation, and no term finds a later document.
+    sqlite_autoincrement=True,
+    mysql_charset="utf8mb4",
+)
+
+terms = Table(
+    "freezer_terms",
+    _metadata,
+    Column("term", _Digest, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+
+def open_database(connection: str, busy_seconds: float) -> Engine:
+    """An engine for the URL; nothing is connected yet. Raises StoreUnavailable for a bad URL."""
+    try:
+        url = make_url(connection)
+        on_sqlite = url.get_backend_name() == "sqlite"
+        options: dict[str, Any] = (
+            {"connect_args": {"timeout": busy_seconds}} if on_sqlite else {"pool_pre_ping": True}
+        )
+        engine = create_engine(url, **options)
+    except (ArgumentError, ImportError) as error:
+        raise StoreUnavailable(
+            "The database URL of [sql] connection cannot be used (unknown kind of database, "
+            "driver not installed, or no URL at all)"
+        ) from error
+    if on_sqlite:
+        if url.database in {None, "", ":memory:"}:
+            raise StoreUnavailable(
+                "[sql] connection names no file: an SQLite database in memory would be another "
+                "one in every thread"
+            )
+        _tune_sqlite(engine)
+    return engine
+
+
+@contextmanager
+def translated(engine: Engine) -> Iterator[None]:
+    """Database errors inside become StoreUnavailable."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        where = engine.url.render_as_string(hide_password=True)
+        reason = str(getattr(error, "orig", error)).strip()
+        raise StoreUnavailable(
+            f"The document store {where} cannot be used now: {reason}{_advice(reason)}"
+        ) from error
+
+
+def prepare(engine: Engine) -> None:
+    """Make the tables where they are missing. Raises StoreUnavailable for another version."""
+    with translated(engine):
+        if engine.dialect.name == "sqlite":
+            _make_private_file(Path(str(engine.url.database)))
+            with engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        with engine.execution_options(writes=True).begin() as connection:
+            for table in _metadata.sorted_tables:
+                connection.execute(CreateTable(table, if_not_exists=True))
+            found = connection.scalar(select(schema.c.version))
+            if found is None:
+                connection.execute(insert(schema).values(id=1, version=SCHEMA_VERSION))
+    if found not in {None, SCHEMA_VERSION}:
+        raise StoreUnavailable(
+            f"The database was made with schema version {found}; this program needs version "
+            f"{SCHEMA_VERSION}"
+        )
+
+
+def schema_version(engine: Engine) -> int | None:
+    """The version that the tables were made with, or None if there are none."""
+    with translated(engine):
+        if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).exists():
+            return None  # looking must not make an empty file
+        with engine.connect() as connection:
+            if not engine.dialect.has_table(connection, schema.name):
+                return None
+            return connection.scalar(select(schema.c.version))
+
+
+def describe(engine: Engine) -> list[Contents]:
+    """One row for each collection; none without tables."""
+    version = schema_version(engine)
+    if version is None:
+        return []
+    with translated(engine), engine.connect() as connection:
+        return [
+            Contents(name=str(name), version=version, documents=_count(connection, name))
+            for name in Collection
+        ]
+
+
+def remove(engine: Engine) -> None:
+    """Drop the tables, and give the space of an SQLite file back."""
+    if schema_version(engine) is None:
+        return
+    with translated(engine):
+        with engine.execution_options(writes=True).begin() as connection:
+            for table in reversed(_metadata.sorted_tables):
+                connection.execute(DropTable(table, if_exists=True))
+        if engine.dialect.name == "sqlite":
+            with engine.connect() as connection:
+                connection.exec_driver_sql("VACUUM")
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _count(connection: Connection, collection: Collection) -> int:
+    all_of_it = digest(collection, collection_term())
+    statement = select(func.count()).select_from(terms).where(terms.c.term == all_of_it)
+    return connection.scalar(statement) or 0
+
+
+def _tune_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # BEGIN is ours, below
+        # The log is synced at every commit: what was acknowledged survives kill -9 of the
+        # process and the loss of power. NORMAL would give up the latter.
+        connection.execute("PRAGMA synchronous = FULL")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        # A writer takes its place at once: a read transaction that becomes a writing one later
+        # is refused without waiting when another process wrote in between.
+        if connection.get_execution_options().get("writes"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _make_private_file(path: Path) -> None:
+    """The database and, since SQLite copies the mode, its log are for our eyes only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+
+def _advice(reason: str) -> str:
+    missing = ("no such table", "doesn't exist", "does not exist")
+    if any(words in reason for words in missing):
+        return ". `freezer-manage db sync` makes it"
+    if "unable to open" in reason:
+        return ". Does the folder exist, and may this user write to it?"
+    return ""

@@ -1,0 +1,209 @@
+"""The Elasticsearch store when answers are lost, late or unwelcome, and behind TLS.
+
+The server is real; a proxy in front of it makes the trouble.
+"""
+
+import base64
+import datetime as dt
+import ipaddress
+import ssl
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from freezer_api.errors import (
+    DocumentExists,
+    DocumentNotFound,
+    StoreUnavailable,
+    VersionConflict,
+)
+from freezer_api.store.base import Query
+from freezer_api.store.elasticsearch import Cluster, ElasticsearchStore
+from freezer_model.clock import utc_now
+from tests.contracts.document_store import ALL, JOBS, OURS, ids, job
+from tests.services.faulty_proxy import Fault, FaultyProxy, proxy_to
+
+pytestmark = pytest.mark.service
+
+
+def store_at(url: str, prefix: str, **cluster: Any) -> ElasticsearchStore:
+    return ElasticsearchStore(
+        Cluster(hosts=(url,), **cluster),
+        index_prefix=prefix,
+        clock=utc_now,
+        new_id=lambda: uuid.uuid4().hex,
+    )
+
+
+@pytest.fixture
+def made(elasticsearch_url: str, index_prefix: str) -> Iterator[ElasticsearchStore]:
+    """A store whose connection is sound."""
+    store = store_at(elasticsearch_url, index_prefix)
+    store.prepare()
+    yield store
+    store.remove()
+    store.close()
+
+
+@pytest.fixture
+def proxy(elasticsearch_url: str) -> Iterator[tuple[str, FaultyProxy]]:
+    with proxy_to(elasticsearch_url) as proxied:
+        yield proxied
+
+
+@pytest.fixture
+def faults(proxy: tuple[str, FaultyProxy]) -> FaultyProxy:
+    return proxy[1]
+
+
+@pytest.fixture
+def shaky(
+    made: ElasticsearchStore, proxy: tuple[str, FaultyProxy], index_prefix: str
+) -> Iterator[ElasticsearchStore]:
+    """The same store through the proxy."""
+    assert made.ready()
+    store = store_at(proxy[0], index_prefix, timeout_seconds=5, retries=2)
+    yield store
+    store.close()
+
+
+def test_a_repeated_insertion_knows_its_own_document(
+    shaky: ElasticsearchStore, made: ElasticsearchStore, faults: FaultyProxy
+) -> None:
+    faults.faults.append(Fault.ANSWER_LOST)
+    assert shaky.insert(JOBS, "a", job(x=1)).version == 1
+    assert sum("PUT" in request for request in faults.seen) == 2
+    assert ids(made.search(JOBS, OURS, Query(), ALL)) == ["a"]
+
+
+def test_a_repeated_insertion_does_not_claim_another_s_document(
+    shaky: ElasticsearchStore, made: ElasticsearchStore, faults: FaultyProxy
+) -> None:
+    made.insert(JOBS, "a", job(x=1))
+    faults.faults.append(Fault.ANSWER_LOST)
+    with pytest.raises(DocumentExists):
+        shaky.insert(JOBS, "a", job(x=1))
+
+
+def test_a_repeated_replacement_knows_its_own_document(
+    shaky: ElasticsearchStore, made: ElasticsearchStore, faults: FaultyProxy
+) -> None:
+    made.insert(JOBS, "a", job(x=1))
+    faults.faults += [Fault.NONE, Fault.ANSWER_LOST]
+    assert shaky.replace(JOBS, "a", job(x=2), 1).version == 2
+    assert made.get(JOBS, OURS, "a").document == job(x=2)
+    with pytest.raises(VersionConflict):
+        shaky.replace(JOBS, "a", job(x=2), 1)
+
+
+def test_a_repeated_deletion_succeeds(
+    shaky: ElasticsearchStore, made: ElasticsearchStore, faults: FaultyProxy
+) -> None:
+    made.insert(JOBS, "a", job())
+    faults.faults += [Fault.NONE, Fault.ANSWER_LOST]
+    shaky.delete(JOBS, OURS, "a")
+    with pytest.raises(DocumentNotFound):
+        shaky.delete(JOBS, OURS, "a")
+
+
+@pytest.mark.parametrize("fault", [Fault.BUSY, Fault.THROTTLED, Fault.ANSWER_LOST])
+def test_tries_again_but_not_for_ever(
+    shaky: ElasticsearchStore, made: ElasticsearchStore, faults: FaultyProxy, fault: Fault
+) -> None:
+    made.insert(JOBS, "a", job())
+    faults.faulty_path = "_search"
+    faults.faults += [fault] * 2
+    assert ids(shaky.search(JOBS, OURS, Query(), ALL)) == ["a"]
+    faults.faults += [fault] * 3
+    with pytest.raises(StoreUnavailable):
+        shaky.search(JOBS, OURS, Query(), ALL)
+    assert not faults.faults
+
+
+def test_a_silent_server_is_unavailable(
+    made: ElasticsearchStore, proxy: tuple[str, FaultyProxy], index_prefix: str
+) -> None:
+    hasty = store_at(proxy[0], index_prefix, timeout_seconds=0.2, retries=0)
+    proxy[1].faults.append(Fault.TOO_LATE)
+    with pytest.raises(StoreUnavailable):
+        hasty.insert(JOBS, "a", job())
+    assert made.get(JOBS, OURS, "a").version == 1  # the one outcome that cannot be known
+    hasty.close()
+
+
+def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server's TLS for 127.0.0.1, signed by itself, and the file that lets clients trust it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(utc_now() - dt.timedelta(days=1))
+        .not_valid_after(utc_now() + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([loopback]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    public, private = folder / "server.crt", folder / "server.key"
+    public.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(public, private)
+    return context, public
+
+
+def test_tls_is_verified(made: ElasticsearchStore, elasticsearch_url: str, tmp_path: Path) -> None:
+    made.insert(JOBS, "a", job())
+    tls, trusted = certificate(tmp_path)
+    prefix = made.describe()[0].name.split("_")[0]
+    with proxy_to(elasticsearch_url, tls=tls) as (url, _proxy):
+        for cluster, reachable in (
+            ({"ca_certs": str(trusted)}, True),
+            ({"verify_certs": False}, True),
+            ({}, False),
+        ):
+            store = store_at(url, prefix, retries=0, **cluster)
+            assert store.ready() is reachable
+            store.close()
+
+
+@pytest.mark.parametrize(
+    ("credentials", "header"),
+    [
+        (
+            {"username": "freezer", "password": "s:cret"},
+            f"Basic {base64.b64encode(b'freezer:s:cret').decode()}",
+        ),
+        ({"api_key": "bXkta2V5"}, "ApiKey bXkta2V5"),
+    ],
+    ids=["user", "api-key"],
+)
+def test_credentials_are_sent(
+    made: ElasticsearchStore, elasticsearch_url: str, credentials: dict[str, str], header: str
+) -> None:
+    prefix = made.describe()[0].name.split("_")[0]
+    with proxy_to(elasticsearch_url, authorization=header) as (url, _proxy):
+        known = store_at(url, prefix, **credentials)
+        assert known.ready()
+        known.close()
+        stranger = store_at(url, prefix, username="freezer", password="wr0ng")
+        with pytest.raises(StoreUnavailable, match="Check the user") as refusal:
+            stranger.search(JOBS, OURS, Query(), ALL)
+        assert "wr0ng" not in str(refusal.value)
+        stranger.close()

@@ -1,0 +1,424 @@
+"""The command line of the agent: exit codes, output, admin, info, exec, and the seeds' examples."""
+
+import json
+import os
+import pty
+import resource
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from freezer_agent.cli import main
+from freezer_agent.conf.options import gather
+from freezer_agent.conf.parser import Parser
+from tests.fakes.agent_command import REPOSITORY, AgentCommand
+
+
+@pytest.fixture
+def agent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> AgentCommand:
+    command = AgentCommand(tmp_path, capsys)
+    monkeypatch.setenv("HOME", str(command.home))
+    return command
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "file").write_text("content\n")
+    return folder
+
+
+def age(agent: AgentCommand, seconds: int) -> None:
+    """Make everything that is stored look as if it was made that long ago."""
+    for root in ("metadata", "data"):
+        for chain in list((agent.container / root / "tar").glob("*/*")):
+            for level in list(chain.iterdir()):
+                number, taken = level.name.split("_")
+                level.rename(chain / f"{number}_{int(taken) - seconds}")
+            chain.rename(chain.with_name(str(int(chain.name) - seconds)))
+
+
+def test_exit_codes(agent: AgentCommand, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 1
+    assert "examples:" in capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert main(["--version"]) == 0
+    assert agent.run("--bogus").status == 2
+    assert agent.run("--max-level", "x").status == 1
+    assert agent.run("--action", "fly").status == 1
+    assert agent.run(*agent.storage, "-F", source, "--nosync").status == 0
+
+
+def test_an_unknown_option_is_told(agent: AgentCommand) -> None:
+    ended = agent.run("--bogus")
+    assert "--bogus" in ended.stderr
+    assert "--help" in ended.stderr
+
+
+def test_the_real_program_starts_quickly(agent: AgentCommand) -> None:
+    """The aim is 0.3 s on an idle machine; CPU time is what a busy one can still measure."""
+    used = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert agent.run_program("--version").status == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    assert min(used) < 0.4
+
+
+@pytest.mark.parametrize(
+    "words", [["--version"], ["--help"], ["--action", "info", "--storage", "local", "-C", "x"]]
+)
+def test_costly_libraries_are_not_imported(agent: AgentCommand, words: list[str]) -> None:
+    code = (
+        "import sys; from freezer_agent.cli import main; main(sys.argv[1:]);"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "--log-file", str(agent.log), *words],
+        env=agent.environment(),
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    # oslo.config itself looks for the empty package oslo_log; what costs is inside.
+    heavy = {
+        "oslo_log.log",
+        "oslo_log.formatters",
+        "cryptography",
+        "keystoneauth1",
+        "isal",
+        "zstandard",
+        "prettytable",
+    }
+    assert heavy.isdisjoint(ended.stderr.split())
+
+
+def test_a_report_has_every_documented_key(agent: AgentCommand, source: Path) -> None:
+    documented = """
+        curr_backup_level fs_real_path vol_snap_path client_os client_version time_stamp action
+        always_level backup_media backup_name container container_segments dry_run hostname
+        path_to_backup max_level log_file storage mode proxy compression ssh_key ssh_username
+        ssh_host ssh_port consistency_checksum cindernative_backup_az
+        cindernative_backup_container cindernative_vol_id nova_inst_id cinder_vol_id
+        cinderbrick_vol_id glance_image_id engine_name backup_size_compressed
+        backup_size_uncompressed total_fs_files total_directories total_broken_links broken_links
+        excluded_files encrypted cli version level
+    """
+    report = agent.backup(source, "--max-level", "1", "--exclude", "x")
+    assert set(documented.split()) <= set(report)
+    assert report["always_level"] == ""
+    assert report["max_level"] == 1
+    assert report["total_fs_files"] == 1
+    (folder,) = agent.container.glob("metadata/tar/*/*/0_*")
+    assert folder.name == f"0_{report['time_stamp']}"
+    (data,) = agent.container.glob("data/tar/*/*/0_*/data")
+    assert data.stat().st_size == report["backup_size_compressed"]
+    assert "--exclude=x" in report["cli"]
+
+
+def test_a_report_is_json_without_a_newline(agent: AgentCommand, source: Path) -> None:
+    ended = agent.run(*agent.storage, "-F", source, "--nosync", "--metadata-out", "-")
+    assert json.loads(ended.stdout)
+    assert not ended.stdout.endswith("\n")
+
+
+def test_a_table_is_for_people(agent: AgentCommand, source: Path) -> None:
+    ended = agent.run(*agent.storage, "-F", source, "--nosync")
+    assert "| Property" in ended.stdout
+    assert "curr backup level" in ended.stdout
+
+
+def test_a_report_that_cannot_be_written_is_an_error(agent: AgentCommand, source: Path) -> None:
+    words = [*agent.storage, "-F", source, "--nosync", "--metadata-out"]
+    ended = agent.run(*words, source)
+    assert ended.status == 1
+    assert "the action is done, but its report" in ended.stderr
+    ended = agent.run(*words, "/dev/null/x", "-N", "never made")
+    assert ended.status == 1
+    assert "no such directory" in ended.stderr
+    assert len(agent.listed()) == 1
+
+
+def test_secrets_are_in_no_output(agent: AgentCommand, source: Path) -> None:
+    words = ["--ssh-password", "geheim", "--secret-key", "geheim", "--debug"]
+    ended = agent.run(*agent.storage, "-F", source, "--nosync", "--metadata-out", "-", *words)
+    assert ended.status == 0
+    assert "geheim" not in ended.stdout + ended.stderr + agent.log.read_text()
+
+
+def test_old_chains_are_removed_as_a_whole(agent: AgentCommand, source: Path) -> None:
+    agent.backup(source, "--max-level", "1")
+    agent.backup(source, "--max-level", "1")
+    age(agent, 10 * 86400)
+    agent.backup(source)
+    words = ["--action", "admin", *agent.storage, "-N", "name", "-R", "5", "--metadata-out", "-"]
+    dry = agent.run(*words, "--dry-run")
+    assert len(dry.report["removed_backups"]) == 2
+    assert len(agent.listed()) == 3
+    ended = agent.run(*words)
+    assert ended.status == 0, ended.stderr
+    assert ended.report["removed_backups"] == dry.report["removed_backups"]
+    assert [one["level"] for one in agent.listed()] == [0]
+    assert len(list((agent.container / "data" / "tar").glob("*/*"))) == 1
+
+
+def test_the_last_chain_stays_unless_forced(agent: AgentCommand, source: Path) -> None:
+    agent.backup(source)
+    words = ["--action", "admin", *agent.storage, "-N", "name", "-R", "0"]
+    age(agent, 100)
+    ended = agent.run(*words)
+    assert "last complete chain" in ended.stdout
+    assert len(agent.listed()) == 1
+    assert agent.run(*words, "--force").status == 0
+    assert agent.listed() == []
+    assert [path for path in agent.container.rglob("*") if path.is_file()] == []
+
+
+def test_a_backup_never_removes_what_it_made(agent: AgentCommand, source: Path) -> None:
+    report = agent.backup(source, "--remove-older-than", "0")
+    assert report["removed_backups"] == []
+    age(agent, 100)
+    report = agent.backup(source, "--remove-older-than", "0", "--force")
+    assert len(report["removed_backups"]) == 1
+    assert len(agent.listed()) == 1
+
+
+def test_admin_removes_what_dead_runs_left(agent: AgentCommand, source: Path) -> None:
+    agent.backup(source)
+    age(agent, 30 * 86400)
+    (metadata,) = agent.container.glob("metadata/tar/*/*/*/metadata")
+    metadata.unlink()
+    agent.backup(source)
+    words = ["--action", "admin", *agent.storage, "-N", "name", "-R", "100", "--metadata-out", "-"]
+    assert len(agent.run(*words, "--dry-run").report["removed_orphans"]) == 1
+    assert len(agent.run(*words).report["removed_orphans"]) == 1
+    assert agent.run(*words).report["removed_orphans"] == []
+    assert agent.restore(agent.folder / "out").status == 0
+
+
+def test_info_shows_the_container_and_the_backups_in_it(agent: AgentCommand, source: Path) -> None:
+    agent.backup(source)
+    agent.backup(source, "--hostname", "other")
+    ended = agent.run("--action", "info", *agent.storage)
+    assert "| Container" in ended.stdout
+    assert "Object Count" in ended.stdout
+    ended = agent.run("--action", "info", *agent.storage, "-l")
+    assert "other" in ended.stdout
+    assert "name" in ended.stdout
+    (first, second) = agent.listed()
+    assert {first["hostname"], second["hostname"]} >= {"other"}
+    assert first["size"] > 0
+
+
+def test_info_on_nothing_is_empty(agent: AgentCommand) -> None:
+    assert agent.listed() == []
+    assert agent.run("--action", "info", *agent.storage).status == 0
+    assert not agent.container.exists()
+
+
+def test_exec_runs_a_pipeline(agent: AgentCommand, tmp_path: Path) -> None:
+    out = tmp_path / "out file"
+    command = f"printf 'b\\na\\n' | sort | tee {shlex.quote(str(out))}"
+    ended = agent.run("--action", "exec", "--command", command)
+    assert (ended.status, ended.stdout) == (0, "")
+    assert out.read_text() == "a\nb\n"
+    assert "stdout: a" in agent.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("sh -c 'echo out; echo bad >&2; exit 3'", "exit status 3: bad"),
+        ("sh -c 'exit 3' | cat", "exit status 3"),
+        ("does-not-exist-anywhere", "cannot be started"),
+        ("true | does-not-exist-anywhere", "cannot be started"),
+        ("sh -c 'kill -9 $$'", "signal 9"),
+    ],
+)
+def test_a_command_that_fails(agent: AgentCommand, command: str, told: str) -> None:
+    ended = agent.run("--action", "exec", "--command", command)
+    assert ended.status == 1
+    assert told in ended.stderr
+
+
+def test_a_reader_that_stops_early_is_no_failure(agent: AgentCommand) -> None:
+    assert agent.run("--action", "exec", "--command", "yes | head -n 1").status == 0
+
+
+def test_a_command_that_takes_too_long_is_ended(agent: AgentCommand, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    command = f"sh -c 'echo $$ > {pid}; sleep 600 & sleep 600'"
+    began = time.monotonic()
+    ended = agent.run("--action", "exec", "--command", command, "--timeout", "1")
+    assert time.monotonic() - began < 20
+    assert ended.status == 1
+    assert "more than 1 seconds" in ended.stderr
+    group = int(pid.read_text())
+    assert [one for one in psutil.process_iter() if is_alive_in(one, group)] == []
+
+
+def is_alive_in(process: psutil.Process, group: int) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) == group
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return False
+
+
+def test_much_output_is_bounded(agent: AgentCommand) -> None:
+    line = "x" * 200
+    command = f"sh -c 'yes {line} | head -c 3000000; echo end; yes e | head -c 99000 >&2'"
+    words = ["--action", "exec", "--command", command, "--metadata-out", "-"]
+    report = agent.run(*words).report
+    assert len(report["stdout"]) <= 65536
+    assert report["stdout"].endswith("end\n")
+    assert report["exit_codes"] == [0]
+
+
+def test_a_dry_exec_starts_nothing(agent: AgentCommand, tmp_path: Path) -> None:
+    command = f"touch {tmp_path}/x"
+    assert agent.run("--action", "exec", "--command", command, "--dry-run").status == 0
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_job_file_as_the_scheduler_writes_it(agent: AgentCommand, source: Path) -> None:
+    job = agent.folder / "job"
+    job.write_text(
+        f"[action]\naction = backup\nstorage = local\ncontainer = {agent.container}\n"
+        f"path_to_backup = {source}\nbackup_name = name\nmax_level = 2\nsync = False\n"
+        f"log_file = {agent.log}\nengine_name = tar\nlist_objects = x\n",
+    )
+    process = subprocess.run(
+        [sys.executable, "-m", "freezer_agent", "--metadata-out", "-", "--config", str(job)],
+        env=agent.environment(),
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(process.stdout)["backup_name"] == "name"
+    assert b"list_objects" in process.stderr
+
+
+def test_the_progress_line_is_for_terminals_only(agent: AgentCommand, source: Path) -> None:
+    words = [*agent.storage, "-F", str(source), "--dry-run"]
+    assert agent.run(*words).stderr == ""
+    part = os.urandom(1 << 20)
+    with (source / "big").open("wb") as file:
+        for _ in range(250):
+            file.write(part)
+    (agent.folder / "key").write_text("slows it down\n")
+    words += ["--encrypt-pass-file", str(agent.folder / "key")]
+    shown = on_terminal(agent, words)
+    assert "MiB/s" in shown
+    assert shown.endswith(" \r")
+    assert on_terminal(agent, [*words, "-q"]) == ""
+
+
+def on_terminal(agent: AgentCommand, words: list[str]) -> str:
+    master, slave = pty.openpty()
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-m", "freezer_agent", "--log-file", str(agent.log), *words],
+            env=agent.environment(),
+            cwd=REPOSITORY,
+            stdout=subprocess.DEVNULL,
+            stderr=slave,
+        ) as process:
+            os.close(slave)
+            text = b""
+            while True:
+                try:
+                    more = os.read(master, 65536)
+                except OSError:
+                    break
+                if not more:
+                    break
+                text += more
+            assert process.wait(timeout=60) == 0
+    finally:
+        os.close(master)
+    return text.decode()
+
+
+SEED_EXAMPLES = """
+freezer-agent --path-to-backup /data/dir/to/backup --container c --backup-name my-backup-name
+freezerc --file-to-backup /data/dir/to/backup --container c --backup-name my-backup-name
+freezer-agent --action backup --mode fs --backup-name w --path-to-backup "C:\\\\p" --container c --log-file f
+freezer-agent --lvm-srcvol /dev/mongo/mongolv --lvm-dirmount /d --lvm-volgroup mongo --path-to-backup /p --container c --exclude "*.lock" --mode mongo --backup-name mongod-ops2
+freezer-agent --lvm-srcvol /dev/mysqlvg/mysqlvol --lvm-dirmount /d --lvm-volgroup mysqlvg --path-to-backup /p --mysql-conf /root/x --container c --mode mysql --backup-name mysql-ops002
+freezer-agent --cinder-vol-id 3ad7a62f-217a-48cd-a861-43ec0a04a78b
+freezer-agent --mysql-conf /root/x --container c --mode mysql --backup-name m --cinder-vol-id 3
+freezer-agent --nova-inst-id 3ad7a62f-217a-48cd-a861-43ec0a04a78b
+freezer-agent --path-to-backup /p --container /c --backup-name n --storage local
+freezer-agent --action restore --restore-abs-path /p --container /c --backup-name n --storage local
+freezer-agent --path-to-backup /p --container c --backup-name n --storage swift
+freezer-agent --path-to-backup /p --container /c --backup-name n --storage ssh --ssh-username ubuntu --ssh-key ~/.ssh/id_rsa --ssh-host 8.8.8.8
+freezer-agent --action restore --restore-abs-pat /p --container /c --backup-name n --storage ssh --ssh-username ubuntu --ssh-key k --ssh-host 8.8.8.8
+freezer-agent --action restore --container c --backup-name adminui.git --hostname git --restore-abs-path / --restore-from-date "2014-05-23T23:23:23"
+freezer-agent --action info
+freezer-agent --action info --container freezer_testcontainer -l
+freezer-agent --action admin --container freezer_dev-test --remove-older-then 1 --backup-name dev-test-01
+freezer-agent --action restore --cinder-inst-id 3
+freezer-agent --action restore --cindernative-vol-id 3
+freezer-agent --action restore --nova-inst-id 3
+freezer-agent --action backup -F /etc/ -C freezer --upload-limit 1k
+freezer-agent --always-level 3 --restart-always-level 1 --remove-older-than 5 -C c -N n -F /p
+freezerc -V
+freezerc -s -q --max-priority --no-incremental --log-level all --os-auth-ver 2.0 --dereference-symlink hard
+freezer-agent --snapshot True --max-priority True --no-incremental True --use-syslog --noverbose --log-format x
+"""
+
+
+@pytest.mark.parametrize("line", SEED_EXAMPLES.strip().splitlines())
+def test_the_examples_of_both_readmes_are_understood(tmp_path: Path, line: str) -> None:
+    words = shlex.split(line)[1:]
+    assert gather(Parser("freezer-agent").parse(words), tmp_path)
+
+
+def test_the_logging_choices(agent: AgentCommand, source: Path, tmp_path: Path) -> None:
+    words = [*agent.storage, "-F", source, "--nosync"]
+    main_log = tmp_path / "logs" / "run.log"
+    assert agent.run(*words, "--log-dir", tmp_path / "logs", "--log-file", "run.log").status == 0
+    assert " INFO " in main_log.read_text()
+    noverbose = tmp_path / "none.log"
+    assert agent.run(*words, "--log-file", noverbose, "--noverbose").status == 0
+    assert noverbose.read_text() == ""
+    as_json = tmp_path / "json.log"
+    assert agent.run(*words, "--log-file", as_json, "--use-json", "--watch-log-file").status == 0
+    assert json.loads(as_json.read_text().splitlines()[0])["message"]
+    formatted = tmp_path / "format.log"
+    given = ["--log-format", "<%(message)s>", "--log-date-format", "%Y"]
+    assert agent.run(*words, "--log-file", formatted, *given).status == 0
+    assert formatted.read_text().startswith("<backup ")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--log-file", "/dev/null/x"], "--log-file"),
+        (["--log-config-append", "missing"], "--log-config-append"),
+        (["--use-syslog", "--syslog-log-facility", "nope"], "no facility"),
+        (["--config", "/nowhere/job"], "job file"),
+        (["--config-file", "/nowhere/conf"], "configuration"),
+        (["--shell-completion", "fish"], "bash or zsh"),
+    ],
+)
+def test_wrong_places_and_words(agent: AgentCommand, words: list[str], told: str) -> None:
+    ended = agent.run(*words)
+    assert ended.status == 1
+    assert told in ended.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_shell_completion(agent: AgentCommand, shell: str) -> None:
+    ended = agent.run("--shell_completion", shell)
+    assert ended.status == 0
+    assert "--restore-abs-path" in ended.stdout

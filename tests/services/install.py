@@ -1,0 +1,37 @@
+"""Install storage servers for the tests: python -m tests.services.install [NAME]...
+
+Without names all of them: sshd, pyftpdlib, swift, keystone. Needs root for what the system's
+package manager installs; virtualenvs go to the cache folder (FREEZER_TEST_CACHE).
+"""
+
+import sys
+from collections.abc import Callable
+
+from tests.services import ftp, keystone, sshd, swift
+from tests.services.launching import ServiceMissing
+
+INSTALLERS: dict[str, Callable[[], object]] = {
+    "sshd": sshd.install,
+    ftp.NAME: ftp.install,
+    swift.NAME: swift.install,
+    keystone.NAME: keystone.install,
+}
+
+
+def main(names: list[str]) -> int:
+    """Install what is named; 1 if something could not be."""
+    status = 0
+    for name in names or INSTALLERS:
+        if name not in INSTALLERS:
+            sys.stderr.write(f"no service {name!r}; there are {', '.join(INSTALLERS)}\n")
+            return 2
+        try:
+            sys.stdout.write(f"{name}: {INSTALLERS[name]()}\n")
+        except ServiceMissing as missing:
+            sys.stderr.write(f"{name}: {missing}\n")
+            status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,103 @@
+"""What a person and a program get to read: progress, tables, JSON."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from freezer_agent.actions.base import Report, Table
+from freezer_agent.actions.info import readable_size
+from freezer_agent.progress import ProgressLine
+from freezer_agent.report_output import write_report
+
+
+class Seconds:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_line_tells_bytes_rate_files_and_time() -> None:
+    terminal, seconds = io.StringIO(), Seconds()
+    line = ProgressLine(terminal, seconds)
+    line.follow(lambda: 7)
+    line.add(1 << 20)
+    assert terminal.getvalue() == ""
+    seconds.now += 62
+    line.add(61 << 20)
+    assert terminal.getvalue() == "\r62.0 MiB  1.0 MiB/s  7 files  1:02"
+
+
+def test_the_line_is_drawn_a_few_times_a_second_only() -> None:
+    terminal, seconds = io.StringIO(), Seconds()
+    line = ProgressLine(terminal, seconds)
+    for _ in range(1000):
+        seconds.now += 0.001
+        line.add(1)
+    assert 3 <= terminal.getvalue().count("\r") <= 6
+
+
+def test_the_line_leaves_no_trace() -> None:
+    terminal, seconds = io.StringIO(), Seconds()
+    line = ProgressLine(terminal, seconds)
+    line.erase()
+    assert terminal.getvalue() == ""
+    seconds.now += 1
+    line.add(1)
+    width = len(terminal.getvalue()) - 1
+    line.erase()
+    assert terminal.getvalue().endswith("\r" + " " * width + "\r")
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (5 << 30, "5.0 GiB"),
+        (9 << 50, "9216.0 TiB"),
+    ],
+)
+def test_sizes(size: int, text: str) -> None:
+    assert readable_size(size) == text
+
+
+def written(report: Report, tmp_path: Path, out: str | None, *, as_json: bool = False) -> str:
+    stdout = io.StringIO()
+    write_report(report, out, tmp_path, stdout, as_json=as_json)
+    return stdout.getvalue()
+
+
+def test_a_table_has_no_characters_that_drive_a_terminal(tmp_path: Path) -> None:
+    report = Report(document={}, table=Table(columns=("a",), rows=[("x\x1b[31m\ny\udcff",)]))
+    text = written(report, tmp_path, None)
+    assert "\x1b" not in text
+    assert len(text.splitlines()) == 5
+    assert "\\udcff" in text
+
+
+def test_properties_without_a_value_are_left_out(tmp_path: Path) -> None:
+    document = {"some_name": "x", "nothing": "", "none": None, "zero": 0, "rows": [1, 2]}
+    text = written(Report(document=document), tmp_path, None)
+    assert "some name" in text
+    assert "1, 2" in text
+    assert "zero" in text
+    assert "nothing" not in text
+
+
+def test_exec_prints_nothing_unless_asked(tmp_path: Path) -> None:
+    report = Report(document={"action": "exec"})
+    assert written(report, tmp_path, None) == ""
+    assert json.loads(written(report, tmp_path, "-")) == {"action": "exec"}
+    assert written(report, tmp_path, None, as_json=True) == '{"action": "exec"}\n'
+
+
+def test_a_report_file_is_private(tmp_path: Path) -> None:
+    assert written(Report(document={"a": 1}), tmp_path, "report") == ""
+    assert json.loads((tmp_path / "report").read_text()) == {"a": 1}
+    assert (tmp_path / "report").stat().st_mode & 0o777 == 0o600
