@@ -1,7 +1,7 @@
 """One authenticated line to the API: Keystone or none, and where in the catalogue the API is.
 
-The only module that knows keystoneauth, which it imports when a line is opened: a program that does
-not ask the API does not load it. Retries, statuses and documents are left to others.
+The only module here that knows keystoneauth, which it imports when a line is opened: a program
+that does not ask the API does not load it. Retries, statuses and documents are left to others.
 """
 
 import json

@@ -1,3 +1,25 @@
 """What every test may ask for."""
 
-pytest_plugins = ["tests.services.fixtures"]
+import signal
+from types import FrameType
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["tests.services.fixtures", "tests.services.storage_fixtures"]
+
+# On a busy machine a single example may take its time; a test that hangs has pytest's own limit.
+settings.register_profile(
+    "freezer", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("freezer")
+
+
+def pytest_configure() -> None:
+    """Make a terminated run clear up its fixtures, so that their servers end."""
+    signal.signal(signal.SIGTERM, _end_run)
+
+
+def _end_run(number: int, _frame: FrameType | None) -> None:
+    # Not SystemExit: pytest would count that as one failed test and go on with the next.
+    pytest.exit("terminated", returncode=128 + number)

@@ -110,6 +110,9 @@ openssl openssl
 mkfs.ext4 e2fsprogs
 java default-jre-headless
 mvn maven
+memcached memcached
+sshd openssh-server
+setpriv util-linux
 TABLE
     )
     [ ${#missing[@]} = 0 ] && return

@@ -318,7 +318,6 @@ class BackupAction:
             "total_directories": notes.directories,
             "total_broken_links": notes.broken_links,
             "broken_links": notes.broken_links,
-            "excluded_files": notes.excluded,
             "changed_files": notes.changed,
             "vanished_files": notes.vanished,
             "unreadable_files": notes.unreadable,

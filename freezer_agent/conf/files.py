@@ -15,8 +15,8 @@ OPTIONS = (
     cfg.MultiStrOpt(
         "exclude",
         metavar="PATTERN",
-        help="Leave out what matches the pattern, for example '*.log'. May be given several times; "
-        "in a job file one pattern a line.",
+        help="Leave out what matches the shell pattern, for example .cache. May be given several "
+        "times; in a job file one pattern a line.",
     ),
     cfg.StrOpt(
         "dereference-symlink",

@@ -33,7 +33,6 @@ class SourceNotes:
     changed: int = 0
     vanished: int = 0
     unreadable: int = 0
-    excluded: int = 0
     broken_links: int = 0
     names: list[str] = field(default_factory=list)
     most_names: int = 100

@@ -115,3 +115,7 @@ def _say(text: str, stream: TextIO) -> None:
 def _complain(error: Exception, code: int) -> int:
     _say(f"freezer-manage: {error}", sys.stderr)
     return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

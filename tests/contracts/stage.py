@@ -14,7 +14,6 @@ from freezer_agent.pipeline.chain import Stage
 # Hypothesis is told so because each example makes its own streams of the one stage.
 STAGE_SETTINGS = settings(
     max_examples=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
 )
 

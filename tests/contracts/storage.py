@@ -186,7 +186,6 @@ class StorageContract:
     # One storage for all examples is meant: each leaves it empty, and each class has its own.
     @settings(
         max_examples=40,
-        deadline=None,
         suppress_health_check=[
             HealthCheck.function_scoped_fixture,
             HealthCheck.differing_executors,

@@ -85,7 +85,6 @@ class TestElasticsearchStore(DocumentStoreContract):
 
     @settings(
         max_examples=15,
-        deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     @given(

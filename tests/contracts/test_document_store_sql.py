@@ -74,7 +74,7 @@ class TestSqlStore(DocumentStoreContract):
             yield store
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     documents=DOCUMENTS,
     questions=st.lists(st.tuples(SCOPES, QUERIES, PAGES), min_size=5, max_size=9),

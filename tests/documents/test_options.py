@@ -23,7 +23,7 @@ OURS = {
     "freezer-agent": agent_conf.list_opts,
     "freezer-scheduler": scheduler_conf.list_opts,
 }
-OF_LIBRARIES = {"keystone_authtoken", "oslo_policy", "oslo_middleware"}
+OF_LIBRARIES = {"keystone_authtoken", "oslo_policy"}
 GENERATORS = sorted((ROOT / "etc/config-generator").glob("freezer-*.conf"))
 
 

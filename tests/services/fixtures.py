@@ -7,25 +7,19 @@ without them.
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.services import elasticsearch
+from tests.services.elasticsearch import ElasticsearchMissing
+from tests.services.launching import ServiceMissing
 
 
 @pytest.fixture(scope="session")
 def elasticsearch_url() -> Iterator[str]:
     """The URL of a real Elasticsearch node."""
-    required = os.environ.get("FREEZER_REQUIRE_SERVICES") == "1"
-    try:
-        if required:
-            elasticsearch.install()
-        elasticsearch.find()
-    except elasticsearch.ElasticsearchMissing as missing:
-        if required:
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+    require(elasticsearch.find, elasticsearch.install)
     with elasticsearch.running() as node:
         yield node.url
 
@@ -34,3 +28,21 @@ def elasticsearch_url() -> Iterator[str]:
 def index_prefix() -> str:
     """A prefix that no other test uses, instead of a server of its own."""
     return f"t{uuid.uuid4().hex[:12]}"
+
+
+def require(find: Callable[[], object], install: Callable[[], object]) -> None:
+    """Skip the test if the service is not installed; install it where it must be there."""
+    required = os.environ.get("FREEZER_REQUIRE_SERVICES") == "1"
+    try:
+        if required:
+            install()
+        find()
+    except (ElasticsearchMissing, ServiceMissing) as missing:
+        # The first line: every test repeats it, and what an installer wrote is long.
+        reason = str(missing).partition("\n")[0].rstrip(":")
+    else:
+        return
+    # Not inside `except`: pytest would show the whole text all the same.
+    if required:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)

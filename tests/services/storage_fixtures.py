@@ -5,24 +5,18 @@ FREEZER_REQUIRE_SERVICES=1.
 """
 
 import itertools
-import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from tests.services import ftp, keystone, sshd, swift
+from tests.services.fixtures import require
 from tests.services.ftp import FtpServer
 from tests.services.keystone import KeystoneServer
-from tests.services.launching import ServiceMissing
 from tests.services.sshd import Sshd
 from tests.services.swift import KeystoneBehind, SwiftServer
-
-# A real service on a busy machine takes its time; a test that hangs has its own limit.
-settings.register_profile("services", deadline=None)
-settings.load_profile("services")
 
 
 @pytest.fixture(scope="session")
@@ -120,16 +114,3 @@ _numbers = itertools.count()
 def swift_user() -> str:
     """A user with an account that no other test uses; also an S3 access key."""
     return swift.user(next(_numbers))
-
-
-def require(find: Callable[[], object], install: Callable[[], object]) -> None:
-    """Skip the test if the service is not installed; install it where it must be there."""
-    required = os.environ.get("FREEZER_REQUIRE_SERVICES") == "1"
-    try:
-        if required:
-            install()
-        find()
-    except ServiceMissing as missing:
-        if required:
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))

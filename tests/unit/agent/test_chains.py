@@ -165,7 +165,7 @@ def test_the_cutoff_is_a_date_or_an_age() -> None:
     assert RemovalRule(before=day(1)).cutoff(day(10)) == day(1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.tuples(

@@ -16,7 +16,7 @@ def threads() -> set[str]:
     return {thread.name for thread in threading.enumerate()}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(chunks=st.lists(st.binary(max_size=20), max_size=30), depth=st.integers(1, 5))
 def test_the_same_chunks_arrive_in_order(chunks: list[bytes], depth: int) -> None:
     assert list(prefetched(chunks, depth)) == chunks

@@ -2,7 +2,7 @@ import hashlib
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from freezer_agent.errors import Damaged
@@ -10,7 +10,6 @@ from freezer_agent.pipeline.checksum import Checksum, verified
 from freezer_agent.pipeline.streams import counted, rechunk
 
 
-@settings(deadline=None)
 @given(chunks=st.lists(st.binary(max_size=40)), size=st.integers(1, 50))
 def test_rechunk_cuts_to_size_and_keeps_every_byte(chunks: list[bytes], size: int) -> None:
     cut = list(rechunk(chunks, size))

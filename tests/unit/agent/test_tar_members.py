@@ -2,7 +2,7 @@ import io
 import tarfile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from freezer_agent.engines.tar_members import Kind, Member, MemberWalk
@@ -61,7 +61,6 @@ def described(members: list[Member]) -> list[tuple[Kind, str, int, str]]:
 
 
 @pytest.mark.parametrize("form", ARCHIVES)
-@settings(deadline=None)
 @given(borders=st.lists(st.integers(0, 20_000), max_size=30))
 def test_members_are_found_for_every_chunking(form: str, borders: list[int]) -> None:
     content = ARCHIVES[form]
@@ -71,7 +70,6 @@ def test_members_are_found_for_every_chunking(form: str, borders: list[int]) -> 
 
 
 @pytest.mark.parametrize("form", ARCHIVES)
-@settings(deadline=None)
 @given(size=st.integers(0, 9_000))
 def test_a_cut_archive_has_no_end(form: str, size: int) -> None:
     with pytest.raises(Damaged, match="ends early"):
@@ -79,7 +77,6 @@ def test_a_cut_archive_has_no_end(form: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("form", ARCHIVES)
-@settings(deadline=None)
 @given(at=st.integers(0, 511), bit=st.integers(0, 7))
 def test_a_flipped_bit_of_a_header_is_noticed(form: str, at: int, bit: int) -> None:
     content = bytearray(ARCHIVES[form])

@@ -135,9 +135,7 @@ def complete(path: str, body: Any) -> Any:
     return {**required[path.split("/")[1]], **body}
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 @given(body=BODIES, whole=st.sampled_from(["whole", "bare"]))
 def test_any_json(caller: Caller, method: str, path: str, body: Any, whole: str) -> None:
@@ -152,7 +150,7 @@ def test_any_json(caller: Caller, method: str, path: str, body: Any, whole: str)
         assert {"title", "description"} == set(reply.json)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     raw=st.binary(max_size=40)
     | st.text(max_size=20).map(lambda text: text.encode("utf-8", "replace"))
@@ -162,7 +160,7 @@ def test_any_bytes(caller: Caller, raw: bytes) -> None:
         assert caller.send(method, path, raw).status < 500
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(query=st.text(st.characters(codec="utf-8"), max_size=20), name=st.text(max_size=8))
 def test_any_url(caller: Caller, query: str, name: str) -> None:
     params = {"limit": query, "offset": query, "all_projects": query}

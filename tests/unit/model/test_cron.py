@@ -46,14 +46,14 @@ def accepted_by_trigger(name: str, text: str) -> bool:
     return True
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.sampled_from(list(CRON_FIELDS)), EXPRESSIONS)
 def test_what_we_accept_the_trigger_accepts(name: str, text: str) -> None:
     if accepted_by_us(name, text):
         assert accepted_by_trigger(name, text), text
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(
     st.sampled_from(list(CRON_FIELDS)),
     st.lists(

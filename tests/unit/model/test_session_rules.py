@@ -252,5 +252,5 @@ class AnySessionLife(RuleBasedStateMachine):
         return self.session.time_end >= 0
 
 
-AnySessionLife.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+AnySessionLife.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
 TestAnySessionLife = AnySessionLife.TestCase

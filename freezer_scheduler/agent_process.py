@@ -1,0 +1,258 @@
+"""Start freezer-agent for one action, hold it, collect how it went, end it."""
+
+import configparser
+import json
+import logging
+import os
+import re
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from freezer_scheduler.errors import AgentNotFound, JobNotSupported
+
+log = logging.getLogger(__name__)
+
+_KEY = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
+_MOST_REPORT_BYTES = 8 << 20
+_TAIL_BYTES = 8 << 10
+_LOOK_SECONDS = 0.2
+_DRAIN_SECONDS = 2.0
+TERM_GRACE_SECONDS = 30.0
+"""How long an agent may clean up after SIGTERM before it is killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one call of the agent ended.
+
+    `exit_code` is negative for a signal; `report` is the JSON object it printed, None if there was
+    none; `error` the end of what it said on stderr; `overran` whether it was ended for its time.
+    """
+
+    exit_code: int
+    report: Mapping[str, Any] | None
+    error: str
+    overran: bool = False
+
+
+def find_agent(program: str = "") -> str:
+    """The path of freezer-agent: as given, beside the running Python, or in PATH."""
+    if program:
+        found = shutil.which(program)
+        if found is None:
+            raise AgentNotFound(program)
+        return found
+    beside = shutil.which(str(Path(sys.executable).parent / "freezer-agent"))
+    found = beside or shutil.which("freezer-agent")
+    if found is None:
+        raise AgentNotFound("freezer-agent")
+    return found
+
+
+def process_start(pid: int) -> str | None:
+    """What the kernel says of the process's start: tells it from a later one of the same pid."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return None if len(fields) < 20 or fields[0] == "Z" else fields[19]
+
+
+class AgentProcess:
+    """One call of the agent. `run` it once; `end` may come from any thread at any time."""
+
+    def __init__(
+        self, program: str, environment: Mapping[str, str], *, grace: float = TERM_GRACE_SECONDS
+    ) -> None:
+        self._program = program
+        self._environment = environment
+        self._grace = grace
+        self._ended = threading.Event()
+
+    def end(self) -> None:
+        """End the agent with all its children: SIGTERM now, SIGKILL after the grace time."""
+        self._ended.set()
+
+    def run(
+        self,
+        freezer_action: Mapping[str, Any],
+        *,
+        max_run_seconds: int | None,
+        on_start: Callable[[int], None],
+    ) -> Outcome:
+        """Run the action and wait for its end.
+
+        Raises AgentNotFound, JobNotSupported for an action that no job file can say, and OSError
+        if the private file or the process cannot be made.
+        """
+        with _job_file(freezer_action) as path:
+            argv = [self._program, "--metadata-out", "-", "--config", str(path)]
+            try:
+                process = subprocess.Popen(
+                    argv,
+                    env=dict(self._environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    # Of its own session: a signal to the group reaches all that it started.
+                    start_new_session=True,
+                )
+            except FileNotFoundError as error:
+                raise AgentNotFound(self._program) from error
+            try:
+                on_start(process.pid)
+                return self._attend(process, max_run_seconds)
+            finally:
+                _kill_group(process)
+
+    def _attend(self, process: "subprocess.Popen[bytes]", max_run_seconds: int | None) -> Outcome:
+        output = _Output(process)
+        deadline = None if max_run_seconds is None else time.monotonic() + max_run_seconds
+        kill_at: float | None = None
+        overran = False
+        while process.poll() is None:
+            output.read(_LOOK_SECONDS)
+            now = time.monotonic()
+            overran = overran or (deadline is not None and now >= deadline)
+            if kill_at is None and (overran or self._ended.is_set()):
+                _signal_group(process, signal.SIGTERM)
+                kill_at = now + self._grace
+            elif kill_at is not None and now >= kill_at:
+                _signal_group(process, signal.SIGKILL)
+        output.drain(_DRAIN_SECONDS)
+        return Outcome(
+            exit_code=process.returncode,
+            report=output.report(),
+            error=output.tail(),
+            overran=overran,
+        )
+
+
+class _Output:
+    """Both pipes of the agent, read as they fill; bounded in memory."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._out = bytearray()
+        self._err = bytearray()
+        self._too_long = False
+        self._selector = selectors.DefaultSelector()
+        for pipe, keep in ((process.stdout, self._keep_out), (process.stderr, self._keep_err)):
+            if pipe is not None:
+                os.set_blocking(pipe.fileno(), False)
+                self._selector.register(pipe, selectors.EVENT_READ, keep)
+
+    def read(self, seconds: float) -> None:
+        """Take what is there; wait at most so long for the first of it."""
+        if not self._selector.get_map():
+            time.sleep(seconds)
+            return
+        for key, _ in self._selector.select(seconds):
+            pipe: IO[bytes] = key.fileobj  # type: ignore[assignment] # registered as such above
+            try:
+                chunk = os.read(pipe.fileno(), 1 << 16)
+            except BlockingIOError:
+                continue
+            if chunk:
+                key.data(chunk)
+            else:
+                self._selector.unregister(pipe)
+                pipe.close()
+
+    def drain(self, seconds: float) -> None:
+        """Read to the end, but do not wait long for children that keep a pipe open."""
+        limit = time.monotonic() + seconds
+        while self._selector.get_map() and time.monotonic() < limit:
+            self.read(_LOOK_SECONDS)
+        for key in list(self._selector.get_map().values()):
+            self._selector.unregister(key.fileobj)
+            key.fileobj.close()  # type: ignore[union-attr] # a pipe, never a number
+        self._selector.close()
+
+    def report(self) -> Mapping[str, Any] | None:
+        """The JSON object on stdout, if that is what it is."""
+        if self._too_long or not self._out.strip():
+            return None
+        try:
+            document = json.loads(self._out)
+        except (ValueError, RecursionError):
+            log.warning("The agent's output is no JSON and was not reported")
+            return None
+        return document if isinstance(document, dict) else None
+
+    def tail(self) -> str:
+        """The end of stderr."""
+        return self._err.decode("utf-8", "replace").strip()
+
+    def _keep_out(self, chunk: bytes) -> None:
+        self._too_long = self._too_long or len(self._out) + len(chunk) > _MOST_REPORT_BYTES
+        if not self._too_long:
+            self._out += chunk
+
+    def _keep_err(self, chunk: bytes) -> None:
+        for line in chunk.decode("utf-8", "replace").splitlines():
+            log.debug("agent: %s", line)
+        self._err += chunk
+        del self._err[:-_TAIL_BYTES]
+
+
+@contextmanager
+def _job_file(freezer_action: Mapping[str, Any]) -> Iterator[Path]:
+    parser = configparser.RawConfigParser()
+    # The default lower-cases keys.
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser["action"] = {}
+    for key, value in freezer_action.items():
+        if value is None:
+            continue
+        if not _KEY.fullmatch(key):
+            raise JobNotSupported(f"{key!r} is no name of an agent option")
+        parser["action"][key] = _text(key, value)
+    descriptor, name = tempfile.mkstemp(prefix="freezer-job-", suffix=".conf")
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+            parser.write(file)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _text(key: str, value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "\n".join(_text(key, item) for item in value if item is not None)
+    text = json.dumps(value) if isinstance(value, dict) else str(value)
+    lines = text.split("\n")
+    if (
+        "\0" in text
+        or "\r" in text
+        or any(line.strip()[:1] in ("", "#", ";") for line in lines[1:])
+    ):
+        raise JobNotSupported(f"the value of {key} holds lines that a job file cannot say")
+    return text.replace("%", "%%")
+
+
+def _signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    # Without such a group all of them have ended by themselves.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """Whatever happened, nothing of the agent outlives its run."""
+    _signal_group(process, signal.SIGKILL)
+    process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()

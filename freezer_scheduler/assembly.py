@@ -1,0 +1,84 @@
+"""Settings -> scheduler: the only module that names concrete classes."""
+
+import os
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from freezer_client.api import Freezer, connect
+from freezer_model.clock import utc_now
+from freezer_scheduler.agent_process import AgentProcess, find_agent
+from freezer_scheduler.conf.settings import Settings
+from freezer_scheduler.job_boards.api import ApiBoard
+from freezer_scheduler.job_boards.base import JobBoard
+from freezer_scheduler.job_boards.copies import SavedCopies
+from freezer_scheduler.job_boards.directory import DirectoryBoard
+from freezer_scheduler.journal import Journal
+from freezer_scheduler.poller import Poller, Rules
+from freezer_scheduler.reports import Reports
+from freezer_scheduler.runner import Runner
+from freezer_scheduler.service import Scheduler
+from freezer_scheduler.timetable import Timetable
+
+
+def client_from(settings: Settings) -> Freezer:
+    """The API by the settings' credentials. Raises CredentialsMissing; asks nothing."""
+    return connect(settings.credentials)
+
+
+def scheduler_from(settings: Settings) -> Scheduler:
+    """The whole scheduler. Nothing is asked and nothing is written before it runs."""
+    board, close = _board(settings)
+    journal = Journal(_journal_path(settings))
+    reports = Reports(board, journal)
+    environment = _agent_environment(settings)
+
+    def new_agent() -> AgentProcess:
+        return AgentProcess(find_agent(settings.agent_program), environment)
+
+    poller = Poller(
+        board=board,
+        reports=reports,
+        journal=journal,
+        runner=Runner(
+            board=board, reports=reports, new_agent=new_agent, slots=settings.concurrent_jobs
+        ),
+        clock=utc_now,
+        rules=rules_from(settings),
+        timetable_of=lambda run: Timetable(run, clock=utc_now),
+    )
+    return Scheduler(
+        poller=poller, journal=journal, interval_seconds=settings.interval_seconds, close=close
+    )
+
+
+def rules_from(settings: Settings) -> Rules:
+    """What the node allows."""
+    return Rules(capabilities=settings.capabilities, disable_exec=settings.disable_exec)
+
+
+def _board(settings: Settings) -> tuple[JobBoard, Callable[[], None]]:
+    if settings.no_api:
+        return DirectoryBoard(settings.jobs_dir), lambda: None
+    freezer = client_from(settings)
+    capabilities = {name: list(words) for name, words in settings.capabilities.items()}
+    board = ApiBoard(
+        freezer=freezer,
+        client_id=settings.client_id,
+        hostname=socket.gethostname(),
+        registration={**capabilities, "is_central": False},
+        copies=SavedCopies(settings.jobs_dir),
+    )
+    return board, freezer.close
+
+
+def _journal_path(settings: Settings) -> Path:
+    name = "no-api" if settings.no_api else "scheduler"
+    client = re.sub(r"[^\w.-]", "_", settings.client_id)
+    return settings.state_dir / f"{name}{'-' if client else ''}{client}.journal"
+
+
+def _agent_environment(settings: Settings) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+    return own | dict(settings.agent_environment)

@@ -1,0 +1,37 @@
+"""May this node run this job? Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from freezer_model.client import find_unsupported
+from freezer_model.job import Job
+
+_DEFAULTS = {"action": "backup", "mode": "fs"}
+_DEFAULTS_WITH_DATA = {"storage": "swift", "engine_name": "tar"}
+
+
+def refusal(
+    job: Job, capabilities: Mapping[str, Sequence[str]], *, disable_exec: bool
+) -> str | None:
+    """Why the node does not run the job, None if it does.
+
+    What an action leaves out is what the agent would take: a backup that names no storage asks for
+    swift.
+    """
+    for action in job.actions:
+        wanted = _completed(action.freezer_action)
+        if disable_exec and wanted["action"] == "exec":
+            return "this node runs no exec actions (disable_exec)"
+        if missing := find_unsupported(capabilities, wanted):
+            return f"this node does not support {missing.kind}: {missing.value}"
+    return None
+
+
+def _completed(freezer_action: Mapping[str, Any]) -> dict[str, Any]:
+    given = {key: value for key, value in freezer_action.items() if value not in (None, "")}
+    completed: dict[str, Any] = _DEFAULTS | given
+    if completed["action"] == "exec":
+        return completed
+    if "engine" in given:
+        completed.setdefault("engine_name", given["engine"])
+    return _DEFAULTS_WITH_DATA | completed

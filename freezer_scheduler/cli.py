@@ -1,0 +1,363 @@
+"""The command line of the scheduler: the life of the daemon, and the commands for the API.
+
+Exit codes: 0 done; 1 the settings cannot be used, or the scheduler could not start; 2 an unknown
+option; 65 no command, or one that does not exist; 70 the command failed; 73 the client could not be
+registered; 130 interrupted from the keyboard.
+
+Everything but the options is imported when it is needed: `status` must not wait for what asks APIs.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from freezer_model.errors import FreezerError
+from freezer_scheduler.conf.loading import PROGRAM, Surroundings, settle
+from freezer_scheduler.conf.parser import Parser, UnknownOption
+from freezer_scheduler.conf.settings import Settings, SettingsInvalid
+from freezer_scheduler.daemon import (
+    PidFile,
+    Readiness,
+    Signals,
+    daemonize,
+    signal_running,
+    stopping,
+)
+from freezer_scheduler.errors import NotRunning
+from freezer_scheduler.log_setup import LogSetup
+
+if TYPE_CHECKING:
+    from freezer_client.api import Freezer
+
+log = logging.getLogger(__name__)
+# Without it, Python prints to standard error what is logged before the log is set up.
+logging.getLogger("freezer_scheduler").addHandler(logging.NullHandler())
+
+_DONE, _UNUSABLE, _UNKNOWN_OPTION, _NO_COMMAND, _FAILED, _FROM_KEYBOARD = 0, 1, 2, 65, 70, 130
+_STOP_TIMEOUT_SECONDS = 100.0
+"""Longer than running agents get to clean up, and shorter than the 120 s of the systemd unit."""
+_HINT = "hint: the program freezer (python-freezerclient) has commands like this one, too"
+
+_EPILOG = """\
+Of a setting in several places the command line counts most, then the file, then the variable.
+Yes/no options have a --no twin (--noinsecure). Names may be cut short while they stay unique, and
+the names with a section that release 19 knew (--scheduler-interval, --service_auth-os-username)
+are understood. In files OpenStack's options stand in [service_auth].
+
+examples:
+  Run in the foreground as client node12, asking the API every 15 seconds:
+    freezer-scheduler --no-daemon -c node12 -i 15 start
+
+  Give that client a job, and see what becomes of it:
+    freezer-scheduler -c node12 job-create --file job.json
+    freezer-scheduler -c node12 job-list
+
+  Run the job files of a directory, without an API:
+    freezer-scheduler --no-api -f /etc/freezer/scheduler/conf.d start
+
+exit status:
+  0 done   1 settings cannot be used, or no start   2 unknown option   65 no such command
+  70 the command failed   73 the client could not be registered   130 interrupted
+"""
+
+
+class Runnable(Protocol):
+    """A scheduler that is put together."""
+
+    def run(self, signals: Signals) -> None:
+        """Work until the signals say stop."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the command line is put together from; other ones are for tests."""
+
+    around: Surroundings
+    client_from: Callable[[Settings], "Freezer"]
+    scheduler_from: Callable[[Settings], Runnable]
+    pid_file: Callable[[str], PidFile]
+    host: str
+
+    @classmethod
+    def real(cls) -> "Parts":
+        """Those of the program."""
+        return cls(
+            around=Surroundings.of_process(),
+            client_from=_client_from,
+            scheduler_from=_scheduler_from,
+            pid_file=PidFile,
+            host=socket.gethostname(),
+        )
+
+
+def main(argv: Sequence[str] | None = None, parts: Parts | None = None) -> int:
+    """Run the command line and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # Names of files need not be text; a message about them must not fail for that.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(words, parts or Parts.real())
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. The interpreter must not flush it once more.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _DONE
+    except KeyboardInterrupt:
+        return _FROM_KEYBOARD
+    except Exception as error:
+        log.debug("unexpected", exc_info=error)
+        return _complain(f"unexpected {type(error).__name__}: {error}", _FAILED)
+    return code
+
+
+def _run(words: Sequence[str], parts: Parts) -> int:
+    parser = Parser(PROGRAM)
+    try:
+        line = parser.parse(words)
+    except UnknownOption as error:
+        return _complain(f"{error}. See {PROGRAM} --help.", _UNKNOWN_OPTION)
+    if "version" in line.values:
+        _tell(_version())
+        return _DONE
+    if "help" in line.values:
+        _tell(_help())
+        return _DONE
+    word = " ".join(line.words)
+    act = _DAEMON_COMMANDS.get(word)
+    if act is None and word not in _api_commands():
+        _tell(_help())
+        return _complain(f"There is no command {word!r}." if word else "No command.", _NO_COMMAND)
+    try:
+        settings = settle(line, parts.around)
+    except SettingsInvalid as error:
+        return _complain(str(error), _UNUSABLE)
+    return act(settings, parts) if act else _ask_api(word, settings, parts)
+
+
+def _start(settings: Settings, parts: Parts) -> int:
+    readiness: Readiness | None = None
+    try:
+        if not settings.no_api:
+            # Asked for here, where the terminal is still there to say what is missing.
+            _ = settings.credentials
+        with parts.pid_file(settings.client_id) as pid_file, _log_of_daemon(settings, parts):
+            if settings.no_daemon:
+                _tell("Freezer Scheduler running in no-daemon mode")
+            else:
+                readiness = daemonize()
+                pid_file.write_pid()
+            _work(settings, parts, readiness)
+    except FreezerError as error:
+        if readiness is not None:
+            readiness.failed(f"ERROR {error}")
+        return _complain(str(error), _UNUSABLE)
+    return _DONE
+
+
+def _work(settings: Settings, parts: Parts, readiness: Readiness | None) -> None:
+    for remark in settings.remarks:
+        log.warning("%s", remark)
+    with stopping() as signals:
+        try:
+            scheduler = parts.scheduler_from(settings)
+            if readiness is not None:
+                readiness.ready()
+            scheduler.run(signals)
+        except FreezerError as error:
+            if readiness is not None:
+                log.critical("%s", error)
+            raise
+
+
+def _log_of_daemon(settings: Settings, parts: Parts) -> LogSetup:
+    return LogSetup(
+        settings.log,
+        secrets=settings.secrets,
+        is_foreground=settings.no_daemon,
+        start=parts.around.start,
+        home=parts.around.home,
+    )
+
+
+def _stop(settings: Settings, parts: Parts) -> int:
+    return _signal(settings, parts, signal.SIGTERM, _STOP_TIMEOUT_SECONDS, without=_DONE)
+
+
+def _reload(settings: Settings, parts: Parts) -> int:
+    return _signal(settings, parts, signal.SIGHUP, None, without=_FAILED)
+
+
+def _signal(
+    settings: Settings,
+    parts: Parts,
+    number: signal.Signals,
+    timeout_seconds: float | None,
+    *,
+    without: int,
+) -> int:
+    """Send a signal; `without` is the exit code if nobody is there to get it."""
+    try:
+        signal_running(parts.pid_file(settings.client_id), number, timeout_seconds=timeout_seconds)
+    except NotRunning:
+        _tell("Not Running")
+        return without
+    except FreezerError as error:
+        return _complain(str(error), _FAILED)
+    return _DONE
+
+
+def _restart(settings: Settings, parts: Parts) -> int:
+    pid_file = parts.pid_file(settings.client_id)
+    try:
+        with contextlib.suppress(NotRunning):
+            signal_running(pid_file, signal.SIGTERM, timeout_seconds=_STOP_TIMEOUT_SECONDS)
+    except FreezerError as error:
+        return _complain(str(error), _FAILED)
+    return _start(settings, parts)
+
+
+def _status(settings: Settings, parts: Parts) -> int:
+    try:
+        pid = parts.pid_file(settings.client_id).holder()
+    except FreezerError as error:
+        return _complain(str(error), _FAILED)
+    _tell("Not Running" if pid is None else f"Running with pid: {pid}")
+    return _DONE
+
+
+_DAEMON_COMMANDS: Mapping[str, Callable[[Settings, Parts], int]] = {
+    "start": _start,
+    "stop": _stop,
+    "restart": _restart,
+    "reload": _reload,
+    "status": _status,
+}
+_DAEMON_HELP = {
+    "start": "Run the scheduler: in the background, or with --no-daemon in the foreground.",
+    "stop": "End the scheduler of this client and wait until it has ended.",
+    "restart": "Stop and start.",
+    "reload": "Make the running scheduler read its configuration and job directory again.",
+    "status": "Say whether the scheduler of this client runs.",
+}
+
+
+def _ask_api(word: str, settings: Settings, parts: Parts) -> int:
+    from freezer_scheduler.commands import COMMANDS, CommandContext  # noqa: PLC0415  # see above
+
+    if settings.no_api:
+        return _complain(f"{word} asks the API: leave --no-api out", _UNUSABLE)
+    for remark in settings.remarks:
+        _say(f"warning: {remark}")
+    if sys.stderr.isatty() and not settings.as_json:
+        _say(_HINT)
+    command = COMMANDS[word]
+    try:
+        freezer = parts.client_from(settings)
+    except FreezerError as error:
+        return _complain(str(error), _UNUSABLE)
+    try:
+        with _log_of_command(settings, parts), contextlib.closing(freezer):
+            client_id = settings.client_id
+            if not client_id and all(getattr(settings, need) for need in command.needs):
+                client_id = f"{freezer.project_id()}_{parts.host}"
+            context = CommandContext(
+                freezer=freezer,
+                client_id=client_id,
+                out=sys.stdout,
+                err=sys.stderr,
+                file=settings.file,
+                job=settings.job,
+                session=settings.session,
+                client=settings.client,
+                backup=settings.backup,
+                jobs_dir=str(settings.jobs_dir),
+                active_only=settings.active_only,
+                all=settings.all,
+                long=settings.long,
+                as_json=settings.as_json,
+                registration={"hostname": parts.host, **_lists(settings), "is_central": False},
+            )
+            return command.run(context)
+    except FreezerError as error:
+        return _complain(str(error), command.failure_code)
+
+
+def _lists(settings: Settings) -> dict[str, list[str]]:
+    return {name: list(words) for name, words in settings.capabilities.items()}
+
+
+def _log_of_command(settings: Settings, parts: Parts) -> LogSetup:
+    """Only warnings, unless asked for more: the result is the story of a command."""
+    level = settings.log.level if settings.debug else max(settings.log.level, logging.WARNING)
+    return LogSetup(
+        dataclasses.replace(settings.log, level=level),
+        secrets=settings.secrets,
+        is_foreground=True,
+        start=parts.around.start,
+        home=parts.around.home,
+    )
+
+
+def _api_commands() -> Mapping[str, str]:
+    """The help of each command for the API."""
+    from freezer_scheduler.commands import COMMANDS  # noqa: PLC0415  # see above
+
+    return {name: command.help for name, command in COMMANDS.items()}
+
+
+def _help() -> str:
+    lines = ["Run backup jobs when they are due, and look after them at the API.", ""]
+    for title, commands in (
+        ("The scheduler on this node", _DAEMON_HELP),
+        ("At the API", _api_commands()),
+    ):
+        lines.append(f"{title}:")
+        lines += [f"  {name:<20}{text}" for name, text in commands.items()]
+        lines.append("")
+    return Parser(PROGRAM, description="\n".join(lines).rstrip(), epilog=_EPILOG).help().rstrip()
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _complain(text: str, code: int) -> int:
+    _say(f"ERROR {text}")
+    return code
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{text}\n")
+
+
+def _version() -> str:
+    from importlib import metadata  # noqa: PLC0415  # 20 ms that nothing else needs
+
+    try:
+        return metadata.version("freezer")
+    except metadata.PackageNotFoundError:
+        return "0+unknown"
+
+
+def _client_from(settings: Settings) -> "Freezer":
+    from freezer_scheduler.assembly import client_from  # noqa: PLC0415  # see above
+
+    return client_from(settings)
+
+
+def _scheduler_from(settings: Settings) -> Runnable:
+    from freezer_scheduler.assembly import scheduler_from  # noqa: PLC0415  # see above
+
+    return scheduler_from(settings)

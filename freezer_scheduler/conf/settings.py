@@ -1,0 +1,83 @@
+"""What all options come to: one value that the rest of the scheduler is built from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from freezer_model.errors import FreezerError
+
+if TYPE_CHECKING:
+    from freezer_client.credentials import Credentials
+
+
+class SettingsInvalid(FreezerError):
+    """Options cannot be used. `reasons` has one sentence per thing that is wrong."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = tuple(reasons)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogChoice:
+    """Where the log goes and how its lines look. Empty means the default of the program."""
+
+    level: int
+    file: str = ""
+    directory: str = ""
+    configuration: str = ""
+    line_format: str = ""
+    date_format: str = ""
+    with_stderr: bool = False
+    watch_file: bool = False
+    syslog_facility: str = ""
+    """Empty: no syslog."""
+    use_journal: bool = False
+    use_json: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that somebody may choose about the scheduler and its commands.
+
+    `client_id` is empty where the one of project id and host name is meant. `capabilities` has
+    the four keys of a client's registration. `agent_environment` is what the agent of a job gets
+    besides the scheduler's own environment, without its OS_* variables. `remarks` tell what an
+    operator should know about options without effect. Paths are absolute.
+    """
+
+    client_id: str
+    no_api: bool
+    jobs_dir: Path
+    state_dir: Path
+    interval_seconds: int
+    no_daemon: bool
+    disable_exec: bool
+    concurrent_jobs: int
+    capabilities: Mapping[str, tuple[str, ...]]
+    agent_program: str
+    agent_environment: Mapping[str, str] = field(repr=False)
+    service_auth: Mapping[str, str] = field(repr=False)
+    log: LogChoice
+    job: str = ""
+    session: str = ""
+    client: str = ""
+    backup: str = ""
+    file: str = ""
+    active_only: bool = False
+    all: bool = False
+    long: bool = False
+    as_json: bool = False
+    debug: bool = False
+    remarks: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Texts that must never be shown."""
+
+    @property
+    def credentials(self) -> "Credentials":
+        """Who we are for the API. Raises CredentialsMissing, which names all that is not set."""
+        # The client is not loaded for commands that do not ask the API.
+        from freezer_client.credentials import Credentials  # noqa: PLC0415
+
+        return Credentials.from_mapping(self.service_auth)

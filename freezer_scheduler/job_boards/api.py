@@ -1,0 +1,119 @@
+"""The job board of the API."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from freezer_client.api import Freezer
+from freezer_client.errors import (
+    ApiRefused,
+    ApiUnavailable,
+    ClientError,
+    Conflict,
+    CredentialsMissing,
+    Unauthorized,
+)
+from freezer_model.job import Job, JobResult
+from freezer_scheduler.errors import BoardRefused, BoardUnavailable
+from freezer_scheduler.job_boards.base import SessionPlace
+from freezer_scheduler.job_boards.copies import SavedCopies
+
+_UNKNOWN_TO_OLD_SERVERS = ("exit_code", "error")
+_LATER = (408, 425, 429)
+
+
+class ApiBoard:
+    """Jobs of `client_id` at the API, with a copy of each in the job directory.
+
+    Without a client id it is that of the project and the host, as soon as the API is asked.
+    """
+
+    def __init__(
+        self,
+        *,
+        freezer: Freezer,
+        client_id: str,
+        hostname: str,
+        registration: Mapping[str, Any],
+        copies: SavedCopies,
+    ) -> None:
+        self._freezer = freezer
+        self._client_id = client_id
+        self._hostname = hostname
+        self._registration = registration
+        self._copies = copies
+
+    def register(self) -> None:
+        """Make this client known, with what it is able to run."""
+        with _translated():
+            self._freezer.clients.register(
+                {"client_id": self._own_id(), "hostname": self._hostname, **self._registration}
+            )
+
+    def wanted(self) -> list[Mapping[str, Any]]:
+        """The client's jobs that are not completed."""
+        with _translated():
+            own_id = self._own_id()
+            documents = self._freezer.jobs.list(
+                match=[{"client_id": own_id}], match_not=[{"status": "completed"}]
+            )
+        # Another document of the API may hold the client's id at some depth of its own.
+        own = [found for found in documents if found.get("client_id") == own_id]
+        self._copies.keep(own)
+        return list(own)
+
+    def report(self, job_id: str, changes: Mapping[str, Any], session_tag: int | None) -> None:
+        """PATCH the runtime keys; the schedule and the actions stay as they are at the API."""
+        document: dict[str, Any] = {"job_schedule": dict(changes)}
+        if session_tag is not None:
+            document["session_tag"] = session_tag
+        with _translated():
+            try:
+                self._freezer.jobs.update(job_id, document)
+            except ApiRefused as error:
+                if error.status != 400:
+                    raise
+                # Servers before ours know no exit code and no error, and want no nulls.
+                document["job_schedule"] = {
+                    key: value
+                    for key, value in changes.items()
+                    if key not in _UNKNOWN_TO_OLD_SERVERS and value is not None
+                }
+                self._freezer.jobs.update(job_id, document)
+
+    def join_session(self, job: Job) -> SessionPlace:
+        """POST the start of the job's part."""
+        with _translated():
+            reply = self._freezer.sessions.start_job(job.session_id, job.job_id, job.session_tag)
+        return SessionPlace(result=reply.result, session_tag=reply.session_tag)
+
+    def leave_session(self, job: Job, result: JobResult) -> None:
+        """POST the end of the job's part."""
+        with _translated():
+            self._freezer.sessions.end_job(job.session_id, job.job_id, job.session_tag, str(result))
+
+    def record_backup(self, record: Mapping[str, Any], *, again: bool) -> None:
+        """POST the metadata, or PATCH the record that it names by `backup_id`."""
+        with _translated():
+            if backup_id := record.get("backup_id"):
+                self._freezer.backups.update(str(backup_id), record)
+            elif not again or self._freezer.backups.find(record) is None:
+                self._freezer.backups.create(record)
+
+    def _own_id(self) -> str:
+        if not self._client_id:
+            self._client_id = f"{self._freezer.project_id()}_{self._hostname}"
+        return self._client_id
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (ApiUnavailable, CredentialsMissing, Unauthorized, Conflict) as error:
+        raise BoardUnavailable(str(error)) from error
+    except ApiRefused as error:
+        kind = BoardUnavailable if error.status >= 500 or error.status in _LATER else BoardRefused
+        raise kind(str(error)) from error
+    except ClientError as error:
+        raise BoardUnavailable(str(error)) from error

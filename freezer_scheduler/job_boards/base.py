@@ -1,0 +1,50 @@
+"""What a job board is: where jobs come from, and where results go."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from freezer_model.job import Job, JobResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPlace:
+    """The answer to a job that wants to join its session: a word, and the number of the run."""
+
+    result: str
+    session_tag: int
+
+
+class JobBoard(Protocol):
+    """Jobs of one client. Safe for use by several threads.
+
+    Every call may raise BoardUnavailable (it may pass: try again later) or BoardRefused (the very
+    same call will be refused again).
+    """
+
+    def register(self) -> None:
+        """Make this client known. Registering again is fine."""
+        ...
+
+    def wanted(self) -> list[Mapping[str, Any]]:
+        """The documents of all jobs that are not completed: one whole, consistent listing.
+
+        Documents are as they were found, also broken ones; each has a text `job_id`.
+        """
+        ...
+
+    def report(self, job_id: str, changes: Mapping[str, Any], session_tag: int | None) -> None:
+        """Change these runtime keys of the job's job_schedule, and its session tag if given."""
+        ...
+
+    def join_session(self, job: Job) -> SessionPlace:
+        """Ask to take part in the next run of the job's session."""
+        ...
+
+    def leave_session(self, job: Job, result: JobResult) -> None:
+        """Tell the session how the job's part of run `job.session_tag` ended."""
+        ...
+
+    def record_backup(self, record: Mapping[str, Any], *, again: bool) -> None:
+        """Keep the metadata of a backup. `again`: an earlier try may have succeeded unseen."""
+        ...

@@ -1,0 +1,146 @@
+"""The job board of a directory: jobs are files, and so are their results. No API, no network."""
+
+import hashlib
+import json
+import logging
+import re
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from freezer_model.job import RUNTIME_KEYS, Job, JobResult, JobStatus
+from freezer_scheduler.errors import BoardRefused, BoardUnavailable
+from freezer_scheduler.job_boards.base import SessionPlace
+from freezer_scheduler.job_boards.copies import write_private
+
+log = logging.getLogger(__name__)
+
+
+class DirectoryBoard:
+    """Reads `*.conf` (JSON) of the directory anew each time.
+
+    Beside `NAME.conf` a `NAME.state` keeps how the job goes: the runtime keys of job_schedule and
+    the metadata of its last backup. A job whose file changes is a new job: its state starts anew.
+    A job without an id has its file's name for one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._files: dict[str, Path] = {}
+        self._unreadable: dict[Path, str] = {}
+
+    def register(self) -> None:
+        """Nobody needs to know."""
+
+    def wanted(self) -> list[Mapping[str, Any]]:
+        """The jobs of the readable files that are not completed, in order of file names."""
+        try:
+            paths = sorted(
+                path for path in self._folder.iterdir() if path.suffix.lower() == ".conf"
+            )
+        except FileNotFoundError:
+            paths = []
+        except OSError as error:
+            raise BoardUnavailable(f"Cannot read {self._folder}: {error.strerror}") from error
+        with self._lock:
+            self._files = {}
+            found = [self._read(path) for path in paths]
+        return [document for document in found if document is not None]
+
+    def report(self, job_id: str, changes: Mapping[str, Any], session_tag: int | None) -> None:
+        """Write the changes into the state file."""
+        del session_tag  # There are no sessions without the API.
+        with self._lock:
+            self._change(job_id, lambda state: state["job_schedule"].update(changes))
+
+    def join_session(self, job: Job) -> SessionPlace:
+        """Refused: sessions need the API."""
+        raise BoardRefused(f"job {job.job_id} cannot join a session without the API")
+
+    def leave_session(self, job: Job, result: JobResult) -> None:
+        """Nothing to leave."""
+
+    def record_backup(self, record: Mapping[str, Any], *, again: bool) -> None:
+        """Keep the metadata in the job's state file."""
+        del again
+        with self._lock:
+            self._change(
+                str(record.get("job_id", "")), lambda state: state.update(last_backup=dict(record))
+            )
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        try:
+            text = path.read_text(encoding="utf-8")
+            document = json.loads(text)
+        except (OSError, ValueError, RecursionError) as error:
+            self._complain(path, str(error))
+            return None
+        if not isinstance(document, dict):
+            self._complain(path, "a job must be a JSON object")
+            return None
+        self._unreadable.pop(path, None)
+        job_id = document.get("job_id")
+        if not isinstance(job_id, str) or not job_id:
+            job_id = re.sub(r"[^\w-]", "_", path.stem)
+        if job_id in self._files:
+            self._complain(path, f"{self._files[job_id].name} has the same job_id {job_id}")
+            return None
+        self._files[job_id] = path
+        merged = _with_defaults(document) | {"job_id": job_id}
+        state = self._state(path, text)["job_schedule"]
+        schedule = document.get("job_schedule")
+        if schedule is None:
+            schedule = {}
+        if isinstance(schedule, dict):
+            wanted = {key: schedule[key] for key in schedule if key not in RUNTIME_KEYS}
+            merged["job_schedule"] = wanted | state
+        return None if state.get("status") == JobStatus.COMPLETED else merged
+
+    def _complain(self, path: Path, reason: str) -> None:
+        if self._unreadable.get(path) != reason:
+            log.error("The job file %s is left out: %s", path, reason)
+        self._unreadable[path] = reason
+
+    def _state(self, path: Path, text: str) -> dict[str, Any]:
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        try:
+            state = json.loads(path.with_suffix(".state").read_text(encoding="utf-8"))
+            if state["of"] == digest and isinstance(state["job_schedule"], dict):
+                return dict(state)
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # No state, or one that is no use: the job is new.
+        return {"of": digest, "job_schedule": {}}
+
+    def _change(self, job_id: str, change: Any) -> None:
+        path = self._files.get(job_id)
+        if path is None:
+            raise BoardRefused(f"the file of job {job_id} is gone")
+        try:
+            state = self._state(path, path.read_text(encoding="utf-8"))
+            change(state)
+            write_private(path.with_suffix(".state"), json.dumps(state, indent=4))
+        except FileNotFoundError as error:
+            raise BoardRefused(f"the file of job {job_id} is gone") from error
+        except OSError as error:
+            raise BoardUnavailable(
+                f"Cannot write the state of job {job_id}: {error.strerror}"
+            ) from error
+
+
+def _with_defaults(document: dict[str, Any]) -> dict[str, Any]:
+    """The job with `action_defaults` filled into each action where it says nothing itself."""
+    defaults = document.get("action_defaults")
+    actions = document.get("job_actions")
+    job = {key: value for key, value in document.items() if key != "action_defaults"}
+    if isinstance(defaults, dict) and isinstance(actions, list):
+        job["job_actions"] = [_filled(action, defaults) for action in actions]
+    return job
+
+
+def _filled(action: Any, defaults: Mapping[str, Any]) -> Any:
+    if not isinstance(action, dict) or not isinstance(action.get("freezer_action"), dict):
+        return action
+    own = {key: value for key, value in action["freezer_action"].items() if value is not None}
+    return {**action, "freezer_action": {**action["freezer_action"], **defaults, **own}}

@@ -1,0 +1,214 @@
+"""What survives a restart: last runs, runs that have not ended, and reports that are not sent.
+
+An SQLite file of the standard library: each call is one transaction, so that a kill at any moment
+leaves either all of it or nothing.
+"""
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from freezer_model.instants import from_epoch
+from freezer_scheduler.errors import JournalUnusable
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS runs (
+    job_id TEXT PRIMARY KEY,
+    started_at REAL NOT NULL,
+    unfinished INTEGER NOT NULL,
+    pid INTEGER,
+    pid_started TEXT
+);
+CREATE TABLE IF NOT EXISTS outbox (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    content TEXT NOT NULL,
+    tried INTEGER NOT NULL DEFAULT 0
+);
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnfinishedRun:
+    """A run whose end was never written down. `pid_started` proves that `pid` is still it."""
+
+    job_id: str
+    started_at: datetime
+    pid: int | None
+    pid_started: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A report on its way. `tried`: an earlier try may have arrived without our knowing."""
+
+    number: int
+    kind: str
+    job_id: str
+    content: Mapping[str, Any]
+    tried: bool
+
+
+class Journal:
+    """The journal in `path` (0600, its folder 0700). Safe for use by several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Open or make the file. Raises JournalUnusable, which says where it should be."""
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+            connection = sqlite3.connect(
+                self._path, check_same_thread=False, isolation_level=None, timeout=30
+            )
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise JournalUnusable(
+                f"The journal {self._path} cannot be used: {error}. Choose another --state-dir."
+            ) from error
+        self._connection = connection
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def begin(self, job_id: str, at: datetime) -> None:
+        """A run begins."""
+        with self._changing() as change:
+            change.execute(
+                "INSERT OR REPLACE INTO runs VALUES (?, ?, 1, NULL, NULL)",
+                (job_id, at.timestamp()),
+            )
+
+    def agent_started(self, job_id: str, pid: int, pid_started: str | None) -> None:
+        """The run's agent has this pid; `pid_started` is what the kernel says of its start."""
+        with self._changing() as change:
+            change.execute(
+                "UPDATE runs SET pid = ?, pid_started = ? WHERE job_id = ?",
+                (pid, pid_started, job_id),
+            )
+
+    def end(self, job_id: str) -> None:
+        """The run has ended, and its reports are in the outbox or sent."""
+        with self._changing() as change:
+            change.execute(
+                "UPDATE runs SET unfinished = 0, pid = NULL, pid_started = NULL WHERE job_id = ?",
+                (job_id,),
+            )
+
+    def forget(self, job_id: str) -> None:
+        """The job is gone."""
+        with self._changing() as change:
+            change.execute("DELETE FROM runs WHERE job_id = ?", (job_id,))
+
+    def last_run_at(self, job_id: str) -> datetime | None:
+        """When the job's last run began, if any."""
+        rows = self._rows("SELECT started_at FROM runs WHERE job_id = ?", job_id)
+        return from_epoch(rows[0][0]) if rows else None
+
+    def unfinished(self) -> list[UnfinishedRun]:
+        """The runs that an earlier life left without an end."""
+        rows = self._rows(
+            "SELECT job_id, started_at, pid, pid_started FROM runs WHERE unfinished = 1"
+        )
+        return [
+            UnfinishedRun(
+                job_id=row[0], started_at=from_epoch(row[1]), pid=row[2], pid_started=row[3]
+            )
+            for row in rows
+        ]
+
+    def post(self, kind: str, job_id: str, content: Mapping[str, Any]) -> int:
+        """Keep a report until `delivered`; returns its number. Reports keep their order."""
+        with self._changing() as change:
+            number = change.execute(
+                "INSERT INTO outbox (kind, job_id, content) VALUES (?, ?, ?)",
+                (kind, job_id, json.dumps(content)),
+            ).lastrowid
+        return int(number or 0)
+
+    def post_latest(
+        self,
+        kind: str,
+        job_id: str,
+        content: Mapping[str, Any],
+        join: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]],
+    ) -> int:
+        """Keep a report in place of an unsent one of the same kind and job, joined with that."""
+        with self._changing() as change:
+            rows = list(
+                change.execute(
+                    "SELECT number, content FROM outbox WHERE kind = ? AND job_id = ?",
+                    (kind, job_id),
+                )
+            )
+            for number, former in rows:
+                content = join(json.loads(former), content)
+                change.execute("DELETE FROM outbox WHERE number = ?", (number,))
+            return self.post(kind, job_id, content)
+
+    def letters(self) -> list[Letter]:
+        """The reports that are not sent, oldest first."""
+        rows = self._rows("SELECT number, kind, job_id, content, tried FROM outbox ORDER BY number")
+        return [
+            Letter(
+                number=row[0],
+                kind=row[1],
+                job_id=row[2],
+                content=json.loads(row[3]),
+                tried=row[4] > 0,
+            )
+            for row in rows
+        ]
+
+    def tried(self, number: int) -> None:
+        """A try to send it is about to begin."""
+        with self._changing() as change:
+            change.execute("UPDATE outbox SET tried = tried + 1 WHERE number = ?", (number,))
+
+    def delivered(self, number: int) -> None:
+        """The report has arrived, or never will."""
+        with self._changing() as change:
+            change.execute("DELETE FROM outbox WHERE number = ?", (number,))
+
+    def undelivered_jobs(self) -> set[str]:
+        """The jobs of which the board does not know the latest state."""
+        return {
+            row[0] for row in self._rows("SELECT DISTINCT job_id FROM outbox WHERE kind = 'state'")
+        }
+
+    def _rows(self, statement: str, *values: object) -> list[Any]:
+        with self._changing() as connection:
+            return list(connection.execute(statement, values))
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            if self._connection is None:
+                raise JournalUnusable(f"The journal {self._path} is closed.")
+            try:
+                if self._connection.in_transaction:
+                    yield self._connection
+                    return
+                self._connection.execute("BEGIN IMMEDIATE")
+                with self._connection:
+                    yield self._connection
+            except sqlite3.Error as error:
+                raise JournalUnusable(f"The journal {self._path} failed: {error}") from error

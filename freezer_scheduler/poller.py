@@ -1,0 +1,396 @@
+"""Keeps the known jobs in step with the wanted ones, and carries out what follows."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from freezer_model.clock import Clock
+from freezer_model.errors import FreezerError, InvalidDocument
+from freezer_model.instants import NO_INSTANT, to_epoch
+from freezer_model.job import Job, JobEvent, JobResult, JobState, JobStatus
+from freezer_model.job_events import Step, after_arming, after_run, take_event
+from freezer_model.schedule import ScheduleKind
+from freezer_scheduler.agent_process import process_start
+from freezer_scheduler.capabilities import refusal
+from freezer_scheduler.errors import BoardUnavailable, JournalUnusable
+from freezer_scheduler.job_boards.base import JobBoard
+from freezer_scheduler.journal import Journal, UnfinishedRun
+from freezer_scheduler.reconcile import Act, Adopt, Command, Take, plan
+from freezer_scheduler.reports import Reports
+from freezer_scheduler.runner import Run, Runner, RunResult
+from freezer_scheduler.timetable import Timetable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Known:
+    """A job that we hold. `changed` counts: a listing read before it says nothing new of it."""
+
+    job: Job
+    status: JobStatus
+    event: JobEvent = JobEvent.NONE
+    run: Run | None = None
+    changed: int = 0
+    schedule_changed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What this node allows."""
+
+    capabilities: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    disable_exec: bool = False
+
+
+class Poller:
+    """All jobs of this node. `tick` and `fire` may be called by several threads."""
+
+    def __init__(
+        self,
+        *,
+        board: JobBoard,
+        reports: Reports,
+        journal: Journal,
+        runner: Runner,
+        clock: Clock,
+        rules: Rules,
+        timetable_of: Callable[[Callable[[str], None]], Timetable],
+    ) -> None:
+        self.rules = rules
+        self._board = board
+        self._reports = reports
+        self._journal = journal
+        self._runner = runner
+        self._clock = clock
+        self._timetable = timetable_of(self.fire)
+        self._lock = threading.RLock()
+        self._idle = threading.Condition(self._lock)
+        self._known: dict[str, _Known] = {}
+        self._settled: dict[str, int] = {}
+        self._changes = 0
+        self._away = False
+        self._registered = False
+        self._stopping = False
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Account for the runs that an earlier life left, then begin to fire."""
+        for lost in self._journal.unfinished():
+            self._report_lost(lost)
+        self._timetable.start()
+
+    def close(self, *, grace_seconds: float) -> None:
+        """Fire no more; end the agents that still run after the grace time; report all results."""
+        with self._lock:
+            self._stopping = True
+            self._timetable.close()
+            self._idle.wait_for(lambda: not self._running(), timeout=grace_seconds)
+            for run in self._running():
+                run.abort()
+            self._idle.wait_for(lambda: not self._running())
+        self._reports.deliver()
+
+    def tick(self) -> None:
+        """Read what is wanted once, and act on it. A board that is away changes nothing."""
+        self._reports.deliver()
+        with self._lock:
+            read_at = self._changes
+            pending = self._reports.undelivered_jobs()
+        try:
+            if not self._registered:
+                self._board.register()
+                self._registered = True
+            documents = self._board.wanted()
+        except BoardUnavailable as error:
+            self._note_away(str(error))
+            return
+        except FreezerError as error:
+            log.error("The API refuses this client: %s", error)  # noqa: TRY400  # no trace needed
+            self._registered = True
+            return
+        self._note_away("")
+        with self._lock:
+            self._settled = {j: n for j, n in self._settled.items() if n > read_at}
+            for command in self._plan(documents, read_at, pending):
+                self._carry_out(command)
+
+    def fire(self, job_id: str) -> None:
+        """The job is due: run it, and see what follows."""
+        with self._lock:
+            known = self._known.get(job_id)
+            if known is None or known.run is not None or self._stopping:
+                return
+            run = known.run = Run()
+            job = known.job
+            known.status = JobStatus.RUNNING
+            self._touch(known)
+        result = RunResult(job=job, result=JobResult.FAIL, error="the run could not be begun")
+        try:
+            result = self._run(job, run)
+        except Exception as error:
+            # Whatever it was, it must not leave the job running for ever.
+            log.exception("job %s: the run broke", job_id)
+            result = replace(result, error=f"the scheduler failed: {error}")
+        finally:
+            self._finish(known, result)
+
+    # -- what is wanted --------------------------------------------------------------------------
+
+    def _plan(
+        self, documents: Sequence[Mapping[str, Any]], read_at: int, pending: set[str]
+    ) -> list[Command]:
+        # A job that changed here since the listing was asked for, or whose change the board does
+        # not know yet, is left for the next tick: what was read of it is old.
+        fresh = {
+            job_id: known.job
+            for job_id, known in self._known.items()
+            if known.changed <= read_at and job_id not in pending
+        }
+        skipped = (self._known.keys() - fresh.keys()) | self._settled.keys() | pending
+        wanted = []
+        for document in documents:
+            job_id = str(document.get("job_id"))
+            if job_id in skipped:
+                continue
+            if (job := self._checked(job_id, document)) is not None:
+                wanted.append(job)
+            else:
+                fresh.pop(job_id, None)
+        return plan(wanted, fresh)
+
+    def _checked(self, job_id: str, document: Mapping[str, Any]) -> Job | None:
+        """The job, or None after it was told why this node does not run it."""
+        try:
+            job = Job.from_document(document)
+        except InvalidDocument as error:
+            self._refuse(job_id, f"the job is broken: {error}")
+            return None
+        if reason := refusal(job, self.rules.capabilities, disable_exec=self.rules.disable_exec):
+            self._refuse(job_id, reason)
+            return None
+        return job
+
+    def _refuse(self, job_id: str, reason: str) -> None:
+        """This job has failed; all others go on."""
+        known = self._known.get(job_id)
+        if known is not None and known.run is not None:
+            return  # It is told so when its run has ended.
+        log.error("job %s is not run: %s", job_id, reason)
+        self._timetable.disarm(job_id)
+        self._drop(job_id)
+        now = to_epoch(self._clock())
+        state = JobState(
+            status=JobStatus.COMPLETED, result=JobResult.FAIL, time_ended=now, error=reason
+        )
+        self._reports.state(job_id, state, consumed=True)
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case Take(job=job, event=event):
+                log.info("job %s is new: %s", job.job_id, job.description or "no description")
+                known = _Known(job=job, status=JobStatus.STOP)
+                self._known[job.job_id] = known
+                self._act(known, event)
+            case Adopt(job=job, schedule_changed=changed):
+                self._adopt(self._known[job.job_id], job, schedule_changed=changed)
+            case Act(job_id=job_id, event=event):
+                self._act(self._known[job_id], event)
+
+    def _adopt(self, known: _Known, job: Job, *, schedule_changed: bool) -> None:
+        log.info("job %s was edited", job.job_id)
+        # The runtime keys are ours: the document's may be older.
+        known.job = replace(job, state=known.job.state)
+        if not schedule_changed:
+            return
+        if known.run is not None:
+            known.schedule_changed = True
+        elif known.status is JobStatus.SCHEDULED:
+            self._arm(known)
+            self._push(known)
+
+    def _act(self, known: _Known, event: JobEvent) -> None:
+        if known.event is event and known.run is not None:
+            return  # Remembered already.
+        step = take_event(known.status, event)
+        job_id = known.job.job_id
+        if event is not JobEvent.START or known.status is not JobStatus.STOP:
+            log.info("job %s: %s requested", job_id, event)
+        known.event = step.event
+        known.status = step.status
+        if step.end_agent and known.run is not None:
+            known.run.abort()
+        if step.disarm:
+            self._timetable.disarm(job_id)
+        if step.arm:
+            self._arm(known)
+        self._settle(known, step)
+
+    def _arm(self, known: _Known) -> None:
+        job = known.job
+        try:
+            due = self._timetable.arm(
+                job.job_id, job.schedule, self._journal.last_run_at(job.job_id)
+            )
+        except InvalidDocument as error:
+            self._refuse(job.job_id, f"the job is broken: {error}")
+            return
+        known.status = after_arming(armed=due is not None)
+        known.job = job.with_state(status=known.status)
+        if due is None:
+            log.info("job %s will never be due", job.job_id)
+        else:
+            log.info("job %s is due at %s", job.job_id, due.astimezone().isoformat(" ", "seconds"))
+
+    def _settle(self, known: _Known, step: Step) -> None:
+        """Tell the board, and forget the job if nothing more is due."""
+        job_id = known.job.job_id
+        if job_id not in self._known:
+            return  # Refused while it was armed.
+        if known.status is JobStatus.REMOVED:
+            log.info("job %s is gone", job_id)
+            self._journal.forget(job_id)
+            self._drop(job_id)
+            return
+        if step.push:
+            self._push(known)
+        if known.status is JobStatus.COMPLETED:
+            self._drop(job_id)
+
+    def _push(self, known: _Known) -> None:
+        state = replace(known.job.state, status=known.status, event=known.event)
+        known.job = replace(known.job, state=state)
+        self._touch(known)
+        consumed = known.event is JobEvent.NONE
+        self._reports.state(known.job.job_id, state, consumed=consumed)
+
+    def _touch(self, known: _Known) -> None:
+        self._changes += 1
+        known.changed = self._changes
+
+    def _drop(self, job_id: str) -> None:
+        self._changes += 1
+        self._known.pop(job_id, None)
+        self._settled[job_id] = self._changes
+
+    # -- runs ------------------------------------------------------------------------------------
+
+    def _run(self, job: Job, run: Run) -> RunResult:
+        started_at = self._clock()
+        self._journal.begin(job.job_id, started_at)
+        log.info("job %s runs", job.job_id)
+        self._show_running(job, started=to_epoch(started_at))
+
+        def note_agent(pid: int) -> None:
+            self._journal.agent_started(job.job_id, pid, process_start(pid))
+            self._show_running(job, started=to_epoch(started_at), pid=pid)
+
+        result = self._runner.run(job, run, note_agent)
+        seconds = (self._clock() - started_at).total_seconds()
+        log.info("job %s ended after %.1f s: %s", job.job_id, seconds, result.result)
+        return result
+
+    def _show_running(self, job: Job, *, started: int, pid: int | None = None) -> None:
+        with self._lock:
+            known = self._known.get(job.job_id)
+            if known is None:
+                return
+            known.job = known.job.with_state(
+                status=JobStatus.RUNNING,
+                result=JobResult.NONE,
+                time_started=started,
+                time_ended=NO_INSTANT,
+                current_pid=pid,
+                exit_code=None,
+                error="",
+            )
+            self._touch(known)
+            state = known.job.state
+        self._reports.state(job.job_id, state, consumed=False)
+
+    def _finish(self, known: _Known, result: RunResult) -> None:
+        job_id = known.job.job_id
+        with self._lock:
+            known.job = replace(known.job, session_tag=result.job.session_tag).with_state(
+                result=result.result,
+                time_ended=to_epoch(self._clock()),
+                current_pid=None,
+                exit_code=result.exit_code,
+                error=result.error,
+            )
+            try:
+                if known.schedule_changed and known.event is JobEvent.NONE:
+                    known.schedule_changed = False
+                    self._arm(known)
+                self._follow(known)
+                self._journal.end(job_id)
+            except JournalUnusable:
+                log.exception("job %s: the end of the run was not written down", job_id)
+            finally:
+                known.run = None
+                self._idle.notify_all()
+
+    def _follow(self, known: _Known) -> None:
+        job_id = known.job.job_id
+        step = after_run(known.event, exhausted=self._is_exhausted(known))
+        consumed = known.event is not JobEvent.NONE
+        if step.disarm:
+            self._timetable.disarm(job_id)
+        known.status, known.event = step.status, JobEvent.NONE
+        if step.status is JobStatus.REMOVED:
+            self._settle(known, step)
+            return
+        known.job = known.job.with_state(status=step.status, event=JobEvent.NONE)
+        self._touch(known)
+        self._reports.state(
+            job_id,
+            known.job.state,
+            consumed=consumed,
+            session_tag=known.job.session_tag if known.job.session_id else None,
+        )
+        if step.status is JobStatus.COMPLETED:
+            self._drop(job_id)
+
+    def _is_exhausted(self, known: _Known) -> bool:
+        if self._stopping:
+            # The timetable is closed and knows nothing; the next life arms what repeats.
+            return known.job.schedule.kind in (ScheduleKind.DATE, ScheduleKind.AT_ONCE)
+        return self._timetable.next_run_at(known.job.job_id) is None
+
+    def _report_lost(self, lost: UnfinishedRun) -> None:
+        """The scheduler died during this run: end what is left of it and say so."""
+        if lost.pid is not None and process_start(lost.pid) == lost.pid_started is not None:
+            log.warning("job %s: its agent of an earlier life is ended", lost.job_id)
+            _end_group(lost.pid)
+        log.warning("job %s: the scheduler died during its last run", lost.job_id)
+        state = JobState(
+            status=JobStatus.SCHEDULED,
+            result=JobResult.FAIL,
+            time_started=to_epoch(lost.started_at),
+            time_ended=to_epoch(self._clock()),
+            error="lost: the scheduler died during the run",
+        )
+        self._reports.state(lost.job_id, state, consumed=False)
+        self._journal.end(lost.job_id)
+
+    def _running(self) -> list[Run]:
+        return [known.run for known in self._known.values() if known.run is not None]
+
+    def _note_away(self, reason: str) -> None:
+        if reason and not self._away:
+            log.warning("Jobs cannot be read; those that are known go on: %s", reason)
+        elif self._away and not reason:
+            log.info("Jobs can be read again")
+        self._away = bool(reason)
+
+
+def _end_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGTERM)
+    except (ProcessLookupError, PermissionError):
+        log.info("Process group %d has ended already", pid)

@@ -1,0 +1,117 @@
+"""Reports to the board: written into the journal first, then sent, in order, until they arrive."""
+
+import logging
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from freezer_model.job import Job, JobResult, JobState
+from freezer_scheduler.errors import BoardRefused, BoardUnavailable, JournalUnusable
+from freezer_scheduler.job_boards.base import JobBoard
+from freezer_scheduler.journal import Journal, Letter
+
+log = logging.getLogger(__name__)
+
+STATE, BACKUP, SESSION_END = "state", "backup", "session-end"
+
+
+class Reports:
+    """Sends what happened; keeps what could not be sent. Safe for use by several threads."""
+
+    def __init__(self, board: JobBoard, journal: Journal) -> None:
+        self._board = board
+        self._journal = journal
+        self._sending = threading.Lock()
+        self._away = False
+
+    def state(
+        self, job_id: str, state: JobState, *, consumed: bool, session_tag: int | None = None
+    ) -> None:
+        """Tell how the job goes.
+
+        Only runtime keys are sent, so that an edit of the schedule is never overwritten, and the
+        event only if it was `consumed`: one that was asked for meanwhile stays.
+        """
+        changes = state.to_report()
+        if not consumed:
+            del changes["event"]
+        content = {"changes": changes, "session_tag": session_tag}
+        try:
+            self._journal.post_latest(STATE, job_id, content, _joined)
+        except JournalUnusable as error:
+            # A full disk must not silence a job: send it at once, or it is lost.
+            log.warning("job %s: a report could not be kept: %s", job_id, error)
+            with suppress(BoardUnavailable, BoardRefused):
+                self._board.report(job_id, changes, session_tag)
+            return
+        self.deliver()
+
+    def backup(self, job_id: str, record: Mapping[str, Any]) -> None:
+        """Hand in the metadata of a backup."""
+        self._journal.post(BACKUP, job_id, {**record, "job_id": job_id})
+        self.deliver()
+
+    def session_end(self, job: Job, result: JobResult) -> None:
+        """Tell the job's session how its part ended."""
+        content = {
+            "session_id": job.session_id,
+            "session_tag": job.session_tag,
+            "result": str(result),
+        }
+        self._journal.post(SESSION_END, job.job_id, content)
+        self.deliver()
+
+    def undelivered_jobs(self) -> set[str]:
+        """The jobs whose latest state the board does not know."""
+        return self._journal.undelivered_jobs()
+
+    def deliver(self) -> bool:
+        """Send all that is kept; whether nothing is left. One that is refused is logged and gone."""
+        with self._sending:
+            for letter in self._journal.letters():
+                self._journal.tried(letter.number)
+                try:
+                    self._send(letter)
+                except BoardUnavailable as error:
+                    self._note(away=True, reason=str(error))
+                    return False
+                except BoardRefused as error:
+                    log.error(  # noqa: TRY400  # what was refused is said; a trace adds nothing
+                        "A report (%s) of job %s was refused: %s", letter.kind, letter.job_id, error
+                    )
+                self._journal.delivered(letter.number)
+            self._note(away=False, reason="")
+            return True
+
+    def _send(self, letter: Letter) -> None:
+        content = letter.content
+        if letter.kind == STATE:
+            self._board.report(letter.job_id, content["changes"], content["session_tag"])
+        elif letter.kind == BACKUP:
+            self._board.record_backup(content, again=letter.tried)
+        else:
+            job = Job.from_document(
+                {
+                    "job_id": letter.job_id,
+                    "session_id": content["session_id"],
+                    "session_tag": content["session_tag"],
+                }
+            )
+            self._board.leave_session(job, JobResult(content["result"]))
+
+    def _note(self, *, away: bool, reason: str) -> None:
+        if away and not self._away:
+            log.warning("Reports are kept until they can be delivered: %s", reason)
+        elif self._away and not away:
+            log.info("All reports are delivered")
+        self._away = away
+
+
+def _joined(former: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """One report in place of two: the later one, with what the former alone said."""
+    tag = later["session_tag"]
+    return {
+        "changes": {**former["changes"], **later["changes"]},
+        "session_tag": former["session_tag"] if tag is None else tag,
+    }

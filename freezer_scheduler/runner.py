@@ -1,0 +1,212 @@
+"""Runs one job: session, actions in order with retries, and always a result."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from freezer_model.errors import FreezerError
+from freezer_model.job import Action, Job, JobResult
+from freezer_scheduler.agent_process import Outcome
+from freezer_scheduler.errors import BoardRefused, BoardUnavailable
+from freezer_scheduler.job_boards.base import JobBoard
+from freezer_scheduler.reports import Reports
+
+log = logging.getLogger(__name__)
+
+_TERMINATED = -15
+_MOST_ERROR_CHARACTERS = 2000
+_SESSION_TRIES = 5
+_SESSION_PAUSE_SECONDS = 1.0
+
+
+class Agent(Protocol):
+    """One call of the agent, as `agent_process.AgentProcess` makes it."""
+
+    def run(
+        self,
+        freezer_action: Mapping[str, Any],
+        *,
+        max_run_seconds: int | None,
+        on_start: Callable[[int], None],
+    ) -> Outcome:
+        """Run the action to its end."""
+        ...
+
+    def end(self) -> None:
+        """End the agent with all its children."""
+        ...
+
+
+class Run:
+    """One run of one job, as others see it while it goes on. Safe for use by several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._agent: Agent | None = None
+        self._aborted = threading.Event()
+
+    @property
+    def aborted(self) -> bool:
+        """Whether somebody asked for the end."""
+        return self._aborted.is_set()
+
+    def abort(self) -> None:
+        """End the agent that runs now, start no other, cut pauses short."""
+        self._aborted.set()
+        with self._lock:
+            if self._agent is not None:
+                self._agent.end()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless aborted."""
+        self._aborted.wait(seconds)
+
+    def holds(self, agent: Agent | None) -> None:
+        """This agent runs now (None: no longer)."""
+        with self._lock:
+            self._agent = agent
+            if agent is not None and self._aborted.is_set():
+                agent.end()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """How a run ended; `exit_code` None if no agent ran. `job` carries the run's session tag."""
+
+    job: Job
+    result: JobResult
+    exit_code: int | None = None
+    error: str = ""
+
+
+class Runner:
+    """Runs jobs on `slots` places at once; a job that pauses between tries gives up its place."""
+
+    def __init__(
+        self,
+        *,
+        board: JobBoard,
+        reports: Reports,
+        new_agent: Callable[[], Agent],
+        slots: int,
+    ) -> None:
+        self._board = board
+        self._reports = reports
+        self._new_agent = new_agent
+        self._slots = threading.BoundedSemaphore(slots)
+
+    def run(self, job: Job, run: Run, on_start: Callable[[int], None]) -> RunResult:
+        """Run the job to its end. Never raises for what the job or its agent do."""
+        job = self._joined(job, run)
+        result = self._carried_out(job, run, on_start)
+        if job.session_id:
+            self._reports.session_end(job, result.result)
+        return result
+
+    def _carried_out(self, job: Job, run: Run, on_start: Callable[[int], None]) -> RunResult:
+        result = RunResult(job=job, result=JobResult.SUCCESS)
+        for number, action in enumerate(job.actions, start=1):
+            if result.result is not JobResult.SUCCESS and not action.mandatory:
+                log.info("job %s: action %d is skipped", job.job_id, number)
+                continue
+            if run.aborted:
+                return _worse(result, RunResult(job=job, result=JobResult.ABORTED, error="aborted"))
+            outcome = self._action(job, number, action, run, on_start)
+            result = _worse(result, outcome)
+        return result
+
+    def _action(
+        self, job: Job, number: int, action: Action, run: Run, on_start: Callable[[int], None]
+    ) -> RunResult:
+        for attempt in range(action.max_retries + 1):
+            if attempt:
+                log.info(
+                    "job %s: action %d again in %d s",
+                    job.job_id,
+                    number,
+                    action.max_retries_interval,
+                )
+                run.pause(action.max_retries_interval)
+            if run.aborted:
+                return RunResult(job=job, result=JobResult.ABORTED, error="aborted")
+            result = self._try(job, action, run, on_start)
+            if result.result is not JobResult.FAIL:
+                return result
+            log.warning("job %s: action %d failed: %s", job.job_id, number, result.error)
+        return result
+
+    def _try(
+        self, job: Job, action: Action, run: Run, on_start: Callable[[int], None]
+    ) -> RunResult:
+        agent = self._new_agent()
+        with self._slots:
+            run.holds(agent)
+            try:
+                outcome = agent.run(
+                    action.freezer_action, max_run_seconds=action.max_run_time, on_start=on_start
+                )
+            except (FreezerError, OSError) as error:
+                return RunResult(job=job, result=JobResult.FAIL, error=str(error))
+            finally:
+                run.holds(None)
+        if outcome.exit_code == 0:
+            self._record(job, outcome)
+        return _judged(job, action, run, outcome)
+
+    def _record(self, job: Job, outcome: Outcome) -> None:
+        report = outcome.report
+        if report is None or report.get("action") != "backup" or report.get("dry_run") is True:
+            return
+        of_session = (
+            {"session_id": job.session_id, "session_tag": job.session_tag} if job.session_id else {}
+        )
+        self._reports.backup(job.job_id, {**report, **of_session})
+
+    def _joined(self, job: Job, run: Run) -> Job:
+        """The job with the tag of the session's run; as it is, if the session cannot be joined."""
+        if not job.session_id:
+            return job
+        why = ""
+        for attempt in range(_SESSION_TRIES):
+            if attempt:
+                run.pause(_SESSION_PAUSE_SECONDS * 2 ** (attempt - 1))
+            if run.aborted:
+                return job
+            try:
+                place = self._board.join_session(job)
+            except BoardUnavailable as error:
+                why = str(error)
+                continue
+            except BoardRefused as error:
+                why = str(error)
+                break
+            if place.result == "success":
+                return replace(job, session_tag=place.session_tag)
+            why = place.result
+        log.warning("job %s runs outside its session %s: %s", job.job_id, job.session_id, why)
+        return job
+
+
+def _judged(job: Job, action: Action, run: Run, outcome: Outcome) -> RunResult:
+    code = outcome.exit_code
+    if code == 0:
+        return RunResult(job=job, result=JobResult.SUCCESS, exit_code=0)
+    if outcome.overran:
+        error = f"ended after max_run_time ({action.max_run_time} s)"
+        return RunResult(job=job, result=JobResult.FAIL, exit_code=code, error=error)
+    if run.aborted or code == _TERMINATED:
+        return RunResult(job=job, result=JobResult.ABORTED, exit_code=code, error="aborted")
+    ended = f"exit code {code}" if code > 0 else f"signal {-code}"
+    error = f"the agent ended with {ended}"
+    if outcome.error:
+        error += f": {outcome.error[-_MOST_ERROR_CHARACTERS:]}"
+    return RunResult(job=job, result=JobResult.FAIL, exit_code=code, error=error)
+
+
+def _worse(before: RunResult, now: RunResult) -> RunResult:
+    """The job's result so far: the last failure, or success."""
+    if now.result is JobResult.SUCCESS and before.result is not JobResult.SUCCESS:
+        return before
+    return now

@@ -1,0 +1,75 @@
+"""The scheduler's main loop: a tick every interval, a reload when asked, a clean stop."""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from freezer_model.errors import FreezerError
+from freezer_scheduler.journal import Journal
+from freezer_scheduler.poller import Poller, Rules
+
+log = logging.getLogger(__name__)
+
+STOP_GRACE_SECONDS = 5.0
+"""How long running agents may still finish after a stop before they are ended."""
+
+
+class LifeSignals(Protocol):
+    """What the process is told from outside, as `daemon.Signals` collects it."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the end was asked for."""
+        ...
+
+    def take_reload(self) -> bool:
+        """Whether a reload was asked for since the last call."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until something was asked for."""
+        ...
+
+
+class Scheduler:
+    """One scheduler of one client on one node."""
+
+    def __init__(
+        self,
+        *,
+        poller: Poller,
+        journal: Journal,
+        interval_seconds: float,
+        close: Callable[[], None],
+    ) -> None:
+        self._poller = poller
+        self._journal = journal
+        self._interval_seconds = interval_seconds
+        self._close = close
+
+    def run(self, signals: LifeSignals) -> None:
+        """Work until told to stop; then end the agents, report, and return."""
+        self._journal.open()
+        try:
+            self._poller.start()
+            while not signals.is_stopping:
+                self._tick()
+                signals.wait(self._interval_seconds)
+                if signals.take_reload():
+                    log.info("Reading the jobs anew, as asked")
+            log.info("Stopping")
+            self._poller.close(grace_seconds=STOP_GRACE_SECONDS)
+        finally:
+            self._journal.close()
+            self._close()
+
+    def adopt(self, *, rules: Rules, interval_seconds: float) -> None:
+        """Go on with other rules and another interval."""
+        self._poller.rules = rules
+        self._interval_seconds = interval_seconds
+
+    def _tick(self) -> None:
+        try:
+            self._poller.tick()
+        except FreezerError as error:
+            log.error("%s", error)  # noqa: TRY400  # a sentence for the operator, no trace

@@ -1,0 +1,228 @@
+"""From a schedule to its instants. Pure: the present and the zone are handed in.
+
+Intervals are counted in elapsed time, so a daily job keeps its 24 hours when the clocks change;
+cron fields are matched with the wall clock of the zone. Only the cron search is APScheduler's, and
+it is imported where it is used: a client command that schedules nothing does not wait for it.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, Protocol
+
+from freezer_model.errors import InvalidDocument
+from freezer_model.instants import in_zone
+from freezer_model.schedule import Schedule, ScheduleKind
+
+LOG = logging.getLogger(__name__)
+
+MISFIRE_GRACE = timedelta(hours=1)
+"""How late a last firing may still happen."""
+
+SOON = timedelta(seconds=2)
+"""The pause before a job that should run at once, in which its owner can think again."""
+
+BACK_TO_BACK = timedelta(seconds=1)
+"""The shortest distance of two starts of a continuous job."""
+
+_RECORD_GRAIN = timedelta(seconds=1)
+"""Documents hold the time of a run in whole seconds, rounded down."""
+
+_CRON_HORIZON = timedelta(days=100 * 366)
+"""The library searches up to the year 9999, which takes seconds; nobody waits for a century."""
+
+
+class Trigger(Protocol):
+    """The instants of one schedule, with the signature of APScheduler's triggers."""
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        """The first instant if `previous_fire_time` is None, else the next one after both.
+
+        Instants between the two are skipped: missed firings collapse into one. None: no more.
+        """
+        ...
+
+
+def trigger_for(
+    schedule: Schedule,
+    *,
+    now: datetime,
+    last_run_at: datetime | None = None,
+    zone: tzinfo | None = None,
+) -> Trigger:
+    """The trigger of the schedule for a job that is armed at `now`.
+
+    `last_run_at` is when the job ran last, by this process or an earlier one: an instant that was
+    due since then is made up for at once, and the phase goes on. Naive datetimes of the schedule
+    and cron fields are wall times of `zone` (None: the host's). Raises InvalidDocument for cron
+    fields that the library refuses.
+    """
+    last = None if last_run_at is None else min(last_run_at, now).astimezone(UTC)
+    start = _utc(schedule.start_at, zone)
+    end = _utc(schedule.end_at, zone)
+    match schedule.kind:
+        case ScheduleKind.DATE:
+            return _once_at(schedule.at, now, last, zone)
+        case ScheduleKind.AT_ONCE:
+            return _Once(now.astimezone(UTC) + SOON)
+        case ScheduleKind.CRON:
+            search = _CronSearch.make(schedule, start, _earlier(end, now + _CRON_HORIZON), zone)
+            return _Cron(search=search, last=last, end=end)
+        case ScheduleKind.CONTINUOUS | ScheduleKind.INTERVAL:
+            return _every(schedule.interval or BACK_TO_BACK, start, end, now.astimezone(UTC), last)
+
+
+@dataclass(frozen=True, slots=True)
+class _Once:
+    at: datetime | None
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        del now
+        return self.at if previous_fire_time is None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Every:
+    """First at `first`, afterwards whenever a whole number of intervals has passed since `phase`."""
+
+    first: datetime
+    phase: datetime
+    interval: timedelta
+    end: datetime | None
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        due = self.first
+        if previous_fire_time is not None:
+            passed = max(previous_fire_time, now) - self.phase
+            due = (self.phase + (passed // self.interval + 1) * self.interval).astimezone(UTC)
+        return due if self.end is None or due <= self.end else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CronSearch:
+    """The library's cron trigger, asked for one instant at a time."""
+
+    library: Any
+    zone: tzinfo
+    fixed_hour: bool
+
+    @classmethod
+    def make(
+        cls,
+        schedule: Schedule,
+        start: datetime | None,
+        end: datetime | None,
+        zone: tzinfo | None,
+    ) -> "_CronSearch":
+        from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 - slow to import
+
+        zone = zone or _host_zone()
+        try:
+            library = CronTrigger(**schedule.cron, start_date=start, end_date=end, timezone=zone)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise InvalidDocument(
+                "job_schedule", f"the cron fields are refused: {error}"
+            ) from error
+        return cls(library=library, zone=zone, fixed_hour=_hour_is_fixed(schedule.cron))
+
+    def after(self, instant: datetime) -> datetime | None:
+        """The first match that is later than `instant`."""
+        found = instant.astimezone(UTC)
+        while True:
+            match: datetime | None = self.library.get_next_fire_time(
+                None, found + timedelta(microseconds=1)
+            )
+            if match is None:
+                return None
+            # Through UTC, because the library also names wall times that the spring night skips.
+            found = match.astimezone(UTC)
+            local = found.astimezone(self.zone)
+            if not (self.fixed_hour and local.fold):
+                return local
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cron:
+    search: _CronSearch
+    last: datetime | None
+    end: datetime | None
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        if previous_fire_time is not None:
+            return self.search.after(max(previous_fire_time, now))
+        if self.last is None:
+            # The present second itself still counts: a job armed at six for six o'clock runs.
+            return self.search.after(now - timedelta(microseconds=1))
+        due = self.search.after(self.last)
+        if due is None or due >= now:
+            return due
+        return now if self.end is None or now <= self.end else None
+
+
+def _once_at(
+    at: datetime | None, now: datetime, last: datetime | None, zone: tzinfo | None
+) -> _Once:
+    due = _utc(at, zone)
+    if due is None or due < now - MISFIRE_GRACE:
+        return _Once(None)
+    done = last is not None and last + _RECORD_GRAIN > due
+    return _Once(None if done else due)
+
+
+def _every(
+    interval: timedelta,
+    start: datetime | None,
+    end: datetime | None,
+    now: datetime,
+    last: datetime | None,
+) -> _Every:
+    if start is None:
+        first = now + interval if last is None else max(last + interval, now)
+        return _Every(first=first, phase=first, interval=interval, end=end)
+    if start > now:
+        first = start
+    elif last is None:
+        first = now + SOON
+    else:
+        due = start + (now - start) // interval * interval
+        overdue = last + _RECORD_GRAIN <= due
+        first = now if overdue or due == now else due + interval
+    return _Every(first=first, phase=start, interval=interval, end=end)
+
+
+def _hour_is_fixed(cron: Mapping[str, str]) -> bool:
+    """Whether the fields name hours ("at two"), rather than every one or every other ("*/2").
+
+    Named hours come once a day, also in the night in which the clocks are put back. An hour left
+    out beside a minute or second means every hour, else midnight.
+    """
+    left_out = "*" if "minute" in cron or "second" in cron else "0"
+    return not cron.get("hour", left_out).strip().startswith("*")
+
+
+def _earlier(end: datetime | None, horizon: datetime) -> datetime:
+    return horizon if end is None else min(end, horizon)
+
+
+def _utc(instant: datetime | None, zone: tzinfo | None) -> datetime | None:
+    return None if instant is None else in_zone(instant, zone).astimezone(UTC)
+
+
+def _host_zone() -> tzinfo:
+    from tzlocal import get_localzone  # noqa: PLC0415 - slow to import
+
+    try:
+        return get_localzone()
+    except (LookupError, ValueError, OSError) as error:
+        fixed = datetime.now(UTC).astimezone().tzinfo or UTC
+        LOG.warning("The time zone of this host cannot be told (%s); %s is used", error, fixed)
+        return fixed

@@ -1,0 +1,293 @@
+"""Jobs fire when they are due: real threads, real time where it is short, else a clock that is set."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from freezer_model.clock import Clock, utc_now
+from freezer_model.errors import InvalidDocument
+from freezer_model.schedule import Schedule, ScheduleKind
+from freezer_scheduler.timetable import Timetable
+
+Make = Callable[..., Timetable]
+
+
+class SetClock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **length: float) -> None:
+        self.now += timedelta(**length)
+
+
+class Recorder:
+    """A run that notes when it began and ended, and waits while `hold` is clear."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.ended: list[str] = []
+        self.at_once = 0
+        self.most_at_once = 0
+        self.hold = threading.Event()
+        self.hold.set()
+        self._lock = threading.Lock()
+
+    def __call__(self, job_id: str) -> None:
+        with self._lock:
+            self.begun.append(job_id)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        self.hold.wait(20)
+        with self._lock:
+            self.ended.append(job_id)
+            self.at_once -= 1
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    one = Recorder()
+    yield one
+    one.hold.set()
+
+
+@pytest.fixture
+def make(recorder: Recorder) -> Iterator[Make]:
+    made: list[Timetable] = []
+
+    def begin(run: Callable[[str], None] = recorder, clock: Clock = utc_now) -> Timetable:
+        timetable = Timetable(run, clock=clock)
+        made.append(timetable)
+        timetable.start()
+        return timetable
+
+    yield begin
+    for timetable in made:
+        timetable.close()
+
+
+def schedule(**keys: str) -> Schedule:
+    return Schedule.from_document({f"schedule_{key}": value for key, value in keys.items()})
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def look_again(timetable: Timetable) -> None:
+    """Let the timer see a clock that was set; else it looks within half a minute."""
+    with timetable._changed:
+        timetable._changed.notify_all()
+
+
+def test_a_continuous_job_runs_again_and_again(make: Make, recorder: Recorder) -> None:
+    timetable = make()
+    timetable.arm("c", schedule(interval="continuous"))
+    wait_until(lambda: recorder.begun.count("c") >= 3)
+    assert recorder.most_at_once == 1
+    assert timetable.next_run_at("c") is not None
+
+
+def test_arm_returns_the_next_instant(make: Make) -> None:
+    clock = SetClock()
+    timetable = make(clock=clock)
+    expected = clock.now + timedelta(hours=4)
+    assert timetable.arm("j", schedule(interval="4 hours")) == expected
+    assert timetable.next_run_at("j") == expected
+
+
+def test_an_overdue_job_runs_at_once(make: Make, recorder: Recorder) -> None:
+    timetable = make()
+    last = utc_now() - timedelta(hours=5)
+    timetable.arm("late", schedule(interval="4 hours"), last)
+    wait_until(lambda: recorder.ended == ["late"])
+    following = timetable.next_run_at("late")
+    assert following is not None
+    assert following > utc_now() + timedelta(hours=3)
+
+
+def test_a_date_runs_once_and_is_then_exhausted(make: Make, recorder: Recorder) -> None:
+    timetable = make()
+    at = (utc_now() - timedelta(seconds=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    timetable.arm("once", schedule(date=at))
+    wait_until(lambda: recorder.ended == ["once"])
+    assert timetable.next_run_at("once") is None
+
+
+def test_firings_during_a_run_become_one_after_it(make: Make, recorder: Recorder) -> None:
+    clock = SetClock()
+    timetable = make(clock=clock)
+    recorder.hold.clear()
+    timetable.arm("j", schedule(interval="1 hours"))
+    for _ in range(4):
+        clock.advance(hours=1)
+        look_again(timetable)
+        wait_until(lambda: (timetable.next_run_at("j") or clock.now) > clock.now)
+    wait_until(lambda: recorder.begun == ["j"])
+    recorder.hold.set()
+    wait_until(lambda: recorder.ended == ["j", "j"])
+    assert recorder.most_at_once == 1
+    assert "j" not in timetable._running
+
+
+def test_different_jobs_run_at_the_same_time(make: Make, recorder: Recorder) -> None:
+    timetable = make()
+    recorder.hold.clear()
+    last = utc_now() - timedelta(days=1)
+    for number in range(20):
+        timetable.arm(f"j{number}", schedule(interval="4 hours"), last)
+    wait_until(lambda: recorder.at_once == 20)
+
+
+def test_a_machine_that_slept_makes_up_for_all_missed_firings_with_one(
+    make: Make, recorder: Recorder
+) -> None:
+    clock = SetClock()
+    timetable = make(clock=clock)
+    timetable.arm("j", schedule(interval="1 seconds"))
+    clock.advance(days=30)
+    look_again(timetable)
+    wait_until(lambda: recorder.ended == ["j"])
+    assert timetable.next_run_at("j") == clock.now + timedelta(seconds=1)
+
+
+def test_a_last_firing_that_is_hours_late_is_dropped_and_said(
+    make: Make, recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = SetClock()
+    timetable = make(clock=clock)
+    timetable.arm("j", schedule(date="2026-11-23T13:00:00Z"))
+    clock.advance(hours=5)
+    look_again(timetable)
+    wait_until(lambda: "too late" in caplog.text)
+    assert timetable.next_run_at("j") is None
+    assert recorder.begun == []
+
+
+def test_a_disarmed_job_does_not_run(make: Make, recorder: Recorder) -> None:
+    clock = SetClock()
+    timetable = make(clock=clock)
+    timetable.arm("gone", schedule(interval="1 hours"))
+    timetable.arm("stays", schedule(interval="2 hours"))
+    timetable.disarm("gone")
+    timetable.disarm("never known")
+    clock.advance(hours=3)
+    look_again(timetable)
+    wait_until(lambda: recorder.ended == ["stays"])
+    assert timetable.next_run_at("gone") is None
+
+
+def test_disarming_during_a_run_cancels_the_one_after_it(make: Make, recorder: Recorder) -> None:
+    clock = SetClock()
+    timetable = make(clock=clock)
+    recorder.hold.clear()
+    timetable.arm("j", schedule(interval="1 hours"))
+    clock.advance(hours=1)
+    look_again(timetable)
+    wait_until(lambda: recorder.begun == ["j"])
+    clock.advance(hours=1)
+    look_again(timetable)
+    wait_until(lambda: "j" in timetable._again)
+    timetable.disarm("j")
+    recorder.hold.set()
+    wait_until(lambda: not timetable._running)
+    assert recorder.begun == ["j"]
+
+
+def test_arming_anew_replaces_the_schedule(make: Make) -> None:
+    clock = SetClock()
+    timetable = make(clock=clock)
+    timetable.arm("j", schedule(interval="1 hours"))
+    timetable.arm("j", schedule(interval="3 hours"))
+    assert timetable.next_run_at("j") == clock.now + timedelta(hours=3)
+
+
+def test_an_exception_of_a_run_is_logged_once_and_the_job_goes_on(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[str] = []
+
+    def run(job_id: str) -> None:
+        calls.append(job_id)
+        if len(calls) == 1:
+            raise RuntimeError("out of luck")
+
+    timetable = make(run)
+    timetable.arm("j", schedule(interval="continuous"))
+    wait_until(lambda: len(calls) >= 2)
+    assert caplog.text.count("RuntimeError: out of luck") == 1
+
+
+def test_a_refused_schedule_leaves_the_job_unarmed(make: Make) -> None:
+    timetable = make()
+    timetable.arm("j", schedule(interval="1 hours"))
+    broken = Schedule(kind=ScheduleKind.CRON, cron={"hour": "sometimes"}, source={})
+    with pytest.raises(InvalidDocument):
+        timetable.arm("j", broken)
+    assert timetable.next_run_at("j") is None
+
+
+def test_an_exhausted_schedule_is_searched_once(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[Schedule] = []
+    from freezer_scheduler import timetable as module
+
+    real = module.trigger_for
+
+    def counting(one: Schedule, **rest: object) -> object:
+        searched.append(one)
+        return real(one, **rest)  # type: ignore[arg-type]  # passed on as they came
+
+    monkeypatch.setattr(module, "trigger_for", counting)
+    timetable = make()
+    for _ in range(5):
+        assert timetable.arm("j", schedule(day="30", month="2")) is None
+    assert len(searched) == 1
+    assert timetable.arm("j", schedule(day="28", month="2")) is not None
+    assert len(searched) == 2
+
+
+def test_nothing_fires_after_close(make: Make, recorder: Recorder) -> None:
+    clock = SetClock()
+    timetable = make(clock=clock)
+    recorder.hold.clear()
+    timetable.arm("j", schedule(interval="1 hours"))
+    clock.advance(hours=1)
+    look_again(timetable)
+    wait_until(lambda: recorder.begun == ["j"])
+    clock.advance(hours=1)
+    look_again(timetable)
+    wait_until(lambda: "j" in timetable._again)
+    began = time.monotonic()
+    timetable.close()
+    assert time.monotonic() - began < 4
+    assert not timetable._timer.is_alive()
+    recorder.hold.set()
+    wait_until(lambda: not timetable._running)
+    assert recorder.begun == ["j"]
+    timetable.close()
+
+
+def test_a_timetable_that_was_never_started_can_be_closed() -> None:
+    timetable = Timetable(print)
+    timetable.arm("j", schedule(interval="1 hours"))
+    timetable.close()
+
+
+def test_a_thousand_jobs_are_armed_in_less_than_a_second(make: Make) -> None:
+    timetable = make()
+    schedules = [schedule(interval="4 hours"), schedule(hour="3"), schedule(day_of_week="mon,thu")]
+    timetable.arm("warm", schedules[1])
+    began = time.monotonic()
+    for number in range(1000):
+        timetable.arm(f"j{number}", schedules[number % 3])
+    assert time.monotonic() - began < 1
