@@ -15,11 +15,11 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from freezer_model.errors import FreezerError
 from freezer_scheduler.conf.loading import PROGRAM, Surroundings, settle
-from freezer_scheduler.conf.parser import Parser, UnknownOption
+from freezer_scheduler.conf.parser import CommandLine, Parser, UnknownOption
 from freezer_scheduler.conf.settings import Settings, SettingsInvalid
 from freezer_scheduler.daemon import (
     PidFile,
@@ -34,6 +34,7 @@ from freezer_scheduler.log_setup import LogSetup
 
 if TYPE_CHECKING:
     from freezer_client.api import Freezer
+    from freezer_scheduler.commands import Command, CommandContext
 
 log = logging.getLogger(__name__)
 # Without it, Python prints to standard error what is logged before the log is set up.
@@ -70,9 +71,37 @@ exit status:
 class Runnable(Protocol):
     """A scheduler that is put together."""
 
-    def run(self, signals: Signals) -> None:
+    def run(self, signals: "SettledSignals") -> None:
         """Work until the signals say stop."""
         ...
+
+    def adopt(self, *, rules: Any, interval_seconds: float) -> None:
+        """Go on with other settings."""
+        ...
+
+
+class SettledSignals:
+    """The signals of the process; whoever is told of a reload has the new settings already."""
+
+    def __init__(self, signals: Signals, reread: Callable[[], None]) -> None:
+        self._signals = signals
+        self._reread = reread
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the end was asked for."""
+        return self._signals.is_stopping()
+
+    def take_reload(self) -> bool:
+        """Whether a reload was asked for since the last call."""
+        wanted = self._signals.take_reload()
+        if wanted:
+            self._reread()
+        return wanted
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until a signal comes."""
+        self._signals.wait(seconds)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +111,7 @@ class Parts:
     around: Surroundings
     client_from: Callable[[Settings], "Freezer"]
     scheduler_from: Callable[[Settings], Runnable]
+    rules_from: Callable[[Settings], Any]
     pid_file: Callable[[str], PidFile]
     host: str
 
@@ -92,8 +122,32 @@ class Parts:
             around=Surroundings.of_process(),
             client_from=_client_from,
             scheduler_from=_scheduler_from,
+            rules_from=_rules_from,
             pid_file=PidFile,
             host=socket.gethostname(),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """A command line that was understood."""
+
+    line: CommandLine
+    settings: Settings
+    parts: Parts
+
+    def pid_file(self) -> PidFile:
+        """The pid file of the scheduler that is meant."""
+        return self.parts.pid_file(self.settings.client_id)
+
+    def log(self, *, is_foreground: bool, level: int) -> LogSetup:
+        """The log that was chosen."""
+        return LogSetup(
+            dataclasses.replace(self.settings.log, level=level),
+            secrets=self.settings.secrets,
+            is_foreground=is_foreground,
+            start=self.parts.around.start,
+            home=self.parts.around.home,
         )
 
 
@@ -141,22 +195,26 @@ def _run(words: Sequence[str], parts: Parts) -> int:
         settings = settle(line, parts.around)
     except SettingsInvalid as error:
         return _complain(str(error), _UNUSABLE)
-    return act(settings, parts) if act else _ask_api(word, settings, parts)
+    call = _Call(line=line, settings=settings, parts=parts)
+    return act(call) if act else _ask_api(word, call)
 
 
-def _start(settings: Settings, parts: Parts) -> int:
-    readiness: Readiness | None = None
+def _start(call: _Call) -> int:
+    settings, readiness = call.settings, None
     try:
         if not settings.no_api:
             # Asked for here, where the terminal is still there to say what is missing.
             _ = settings.credentials
-        with parts.pid_file(settings.client_id) as pid_file, _log_of_daemon(settings, parts):
+        with (
+            call.pid_file() as pid_file,
+            call.log(is_foreground=settings.no_daemon, level=settings.log.level),
+        ):
             if settings.no_daemon:
                 _tell("Freezer Scheduler running in no-daemon mode")
             else:
                 readiness = daemonize()
                 pid_file.write_pid()
-            _work(settings, parts, readiness)
+            _work(call, readiness)
     except FreezerError as error:
         if readiness is not None:
             readiness.failed(f"ERROR {error}")
@@ -164,78 +222,72 @@ def _start(settings: Settings, parts: Parts) -> int:
     return _DONE
 
 
-def _work(settings: Settings, parts: Parts, readiness: Readiness | None) -> None:
-    for remark in settings.remarks:
+def _work(call: _Call, readiness: Readiness | None) -> None:
+    for remark in call.settings.remarks:
         log.warning("%s", remark)
     with stopping() as signals:
         try:
-            scheduler = parts.scheduler_from(settings)
+            scheduler = call.parts.scheduler_from(call.settings)
             if readiness is not None:
                 readiness.ready()
-            scheduler.run(signals)
+            scheduler.run(SettledSignals(signals, lambda: _reread(call, scheduler)))
         except FreezerError as error:
             if readiness is not None:
                 log.critical("%s", error)
             raise
 
 
-def _log_of_daemon(settings: Settings, parts: Parts) -> LogSetup:
-    return LogSetup(
-        settings.log,
-        secrets=settings.secrets,
-        is_foreground=settings.no_daemon,
-        start=parts.around.start,
-        home=parts.around.home,
-    )
+def _reread(call: _Call, scheduler: Runnable) -> None:
+    """Give the scheduler today's settings, as far as it can take them over while it runs."""
+    try:
+        settings = settle(call.line, call.parts.around)
+    except SettingsInvalid as error:
+        log.error("The settings stay as they were: %s", error)  # noqa: TRY400  # a sentence is enough
+        return
+    rules = call.parts.rules_from(settings)
+    scheduler.adopt(rules=rules, interval_seconds=settings.interval_seconds)
 
 
-def _stop(settings: Settings, parts: Parts) -> int:
-    return _signal(settings, parts, signal.SIGTERM, _STOP_TIMEOUT_SECONDS, without=_DONE)
+def _stop(call: _Call) -> int:
+    return _signal(call, signal.SIGTERM, _STOP_TIMEOUT_SECONDS, if_nobody=_DONE)
 
 
-def _reload(settings: Settings, parts: Parts) -> int:
-    return _signal(settings, parts, signal.SIGHUP, None, without=_FAILED)
+def _reload(call: _Call) -> int:
+    return _signal(call, signal.SIGHUP, None, if_nobody=_FAILED)
 
 
 def _signal(
-    settings: Settings,
-    parts: Parts,
-    number: signal.Signals,
-    timeout_seconds: float | None,
-    *,
-    without: int,
+    call: _Call, number: signal.Signals, timeout_seconds: float | None, *, if_nobody: int
 ) -> int:
-    """Send a signal; `without` is the exit code if nobody is there to get it."""
     try:
-        signal_running(parts.pid_file(settings.client_id), number, timeout_seconds=timeout_seconds)
+        signal_running(call.pid_file(), number, timeout_seconds=timeout_seconds)
     except NotRunning:
         _tell("Not Running")
-        return without
+        return if_nobody
     except FreezerError as error:
         return _complain(str(error), _FAILED)
     return _DONE
 
 
-def _restart(settings: Settings, parts: Parts) -> int:
-    pid_file = parts.pid_file(settings.client_id)
+def _restart(call: _Call) -> int:
     try:
         with contextlib.suppress(NotRunning):
-            signal_running(pid_file, signal.SIGTERM, timeout_seconds=_STOP_TIMEOUT_SECONDS)
+            signal_running(call.pid_file(), signal.SIGTERM, timeout_seconds=_STOP_TIMEOUT_SECONDS)
     except FreezerError as error:
         return _complain(str(error), _FAILED)
-    return _start(settings, parts)
+    return _start(call)
 
 
-def _status(settings: Settings, parts: Parts) -> int:
+def _status(call: _Call) -> int:
     try:
-        pid = parts.pid_file(settings.client_id).holder()
+        pid = call.pid_file().holder()
     except FreezerError as error:
         return _complain(str(error), _FAILED)
     _tell("Not Running" if pid is None else f"Running with pid: {pid}")
     return _DONE
 
 
-_DAEMON_COMMANDS: Mapping[str, Callable[[Settings, Parts], int]] = {
+_DAEMON_COMMANDS: Mapping[str, Callable[[_Call], int]] = {
     "start": _start,
     "stop": _stop,
     "restart": _restart,
@@ -251,60 +303,60 @@ _DAEMON_HELP = {
 }
 
 
-def _ask_api(word: str, settings: Settings, parts: Parts) -> int:
-    from freezer_scheduler.commands import COMMANDS, CommandContext  # noqa: PLC0415  # see above
+def _ask_api(word: str, call: _Call) -> int:
+    from freezer_scheduler.commands import COMMANDS  # noqa: PLC0415  # see above
 
+    settings, command = call.settings, COMMANDS[word]
     if settings.no_api:
         return _complain(f"{word} asks the API: leave --no-api out", _UNUSABLE)
     for remark in settings.remarks:
         _say(f"warning: {remark}")
     if sys.stderr.isatty() and not settings.as_json:
         _say(_HINT)
-    command = COMMANDS[word]
+    # Only warnings, unless asked for more: the result is the story of a command.
+    level = settings.log.level if settings.debug else max(settings.log.level, logging.WARNING)
     try:
-        freezer = parts.client_from(settings)
+        with (
+            call.log(is_foreground=True, level=level),
+            contextlib.closing(call.parts.client_from(settings)) as freezer,
+        ):
+            return _ask(command, freezer, call)
     except FreezerError as error:
         return _complain(str(error), _UNUSABLE)
-    try:
-        with _log_of_command(settings, parts), contextlib.closing(freezer):
-            client_id = settings.client_id
-            if not client_id and all(getattr(settings, need) for need in command.needs):
-                client_id = f"{freezer.project_id()}_{parts.host}"
-            context = CommandContext(
-                freezer=freezer,
-                client_id=client_id,
-                out=sys.stdout,
-                err=sys.stderr,
-                file=settings.file,
-                job=settings.job,
-                session=settings.session,
-                client=settings.client,
-                backup=settings.backup,
-                jobs_dir=str(settings.jobs_dir),
-                active_only=settings.active_only,
-                all=settings.all,
-                long=settings.long,
-                as_json=settings.as_json,
-                registration={"hostname": parts.host, **_lists(settings), "is_central": False},
-            )
-            return command.run(context)
-    except FreezerError as error:
-        return _complain(str(error), command.failure_code)
 
 
-def _lists(settings: Settings) -> dict[str, list[str]]:
-    return {name: list(words) for name, words in settings.capabilities.items()}
+def _ask(command: "Command", freezer: "Freezer", call: _Call) -> int:
+    settings, host = call.settings, call.parts.host
+    client_id = settings.client_id
+    # What is missing is said before anybody is asked.
+    if not client_id and all(getattr(settings, need) for need in command.needs):
+        try:
+            client_id = f"{freezer.project_id()}_{host}"
+        except FreezerError as error:
+            return _complain(str(error), command.failure_code)
+    return command.run(_context(freezer, client_id, settings, host))
 
 
-def _log_of_command(settings: Settings, parts: Parts) -> LogSetup:
-    """Only warnings, unless asked for more: the result is the story of a command."""
-    level = settings.log.level if settings.debug else max(settings.log.level, logging.WARNING)
-    return LogSetup(
-        dataclasses.replace(settings.log, level=level),
-        secrets=settings.secrets,
-        is_foreground=True,
-        start=parts.around.start,
-        home=parts.around.home,
+def _context(freezer: "Freezer", client_id: str, settings: Settings, host: str) -> "CommandContext":
+    from freezer_scheduler.commands import CommandContext  # noqa: PLC0415  # see above
+
+    capabilities = {name: list(words) for name, words in settings.capabilities.items()}
+    return CommandContext(
+        freezer=freezer,
+        client_id=client_id,
+        out=sys.stdout,
+        err=sys.stderr,
+        file=settings.file,
+        job=settings.job,
+        session=settings.session,
+        client=settings.client,
+        backup=settings.backup,
+        jobs_dir=str(settings.jobs_dir),
+        active_only=settings.active_only,
+        all=settings.all,
+        long=settings.long,
+        as_json=settings.as_json,
+        registration={"hostname": host, **capabilities, "is_central": False},
     )
 
 
@@ -361,3 +413,9 @@ def _scheduler_from(settings: Settings) -> Runnable:
     from freezer_scheduler.assembly import scheduler_from  # noqa: PLC0415  # see above
 
     return scheduler_from(settings)
+
+
+def _rules_from(settings: Settings) -> Any:
+    from freezer_scheduler.assembly import rules_from  # noqa: PLC0415  # see above
+
+    return rules_from(settings)

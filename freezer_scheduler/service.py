@@ -17,7 +17,6 @@ STOP_GRACE_SECONDS = 5.0
 class LifeSignals(Protocol):
     """What the process is told from outside, as `daemon.Signals` collects it."""
 
-    @property
     def is_stopping(self) -> bool:
         """Whether the end was asked for."""
         ...
@@ -52,7 +51,7 @@ class Scheduler:
         self._journal.open()
         try:
             self._poller.start()
-            while not signals.is_stopping:
+            while not signals.is_stopping():
                 self._tick()
                 signals.wait(self._interval_seconds)
                 if signals.take_reload():

@@ -48,7 +48,7 @@ class Timetable:
         self._armed: dict[str, _Armed] = {}
         self._exhausted: dict[str, Schedule] = {}
         self._running: set[str] = set()
-        self._again: set[str] = set()
+        self._again: dict[str, datetime] = {}
         self._wake_at: datetime | None = None
         self._closed = False
 
@@ -82,11 +82,16 @@ class Timetable:
         """Let the job not start again. A run that goes on goes on; unknown jobs are fine."""
         self._forget(job_id)
         with self._changed:
-            self._again.discard(job_id)
+            self._again.pop(job_id, None)
 
     def next_run_at(self, job_id: str) -> datetime | None:
-        """When the job is due next: None if it is exhausted or not armed."""
+        """When the job is due next: None if it is exhausted or not armed.
+
+        An instant that fell into the run that goes on still counts, for its run is to come.
+        """
         with self._changed:
+            if job_id in self._again:
+                return self._again[job_id]
             armed = self._armed.get(job_id)
         return None if armed is None else armed.due_at
 
@@ -148,14 +153,14 @@ class Timetable:
             if next_at is None and now - armed.due_at > MISFIRE_GRACE:
                 LOG.warning("Job %s was due at %s: too late for it now", job_id, armed.due_at)
                 return
-            self._fire(job_id)
+            self._fire(job_id, armed.due_at)
 
-    def _fire(self, job_id: str) -> None:
+    def _fire(self, job_id: str, due_at: datetime) -> None:
         """Start a run, or note that one is wanted after the present one. Needs the lock."""
         if self._closed:
             return
         if job_id in self._running:
-            self._again.add(job_id)
+            self._again.setdefault(job_id, due_at)
             return
         self._running.add(job_id)
         try:
@@ -172,6 +177,6 @@ class Timetable:
         finally:
             with self._changed:
                 self._running.discard(job_id)
-                if job_id in self._again:
-                    self._again.discard(job_id)
-                    self._fire(job_id)
+                due_at = self._again.pop(job_id, None)
+                if due_at is not None:
+                    self._fire(job_id, due_at)

@@ -119,7 +119,8 @@ class _Reader:
         group = None if key.section == "DEFAULT" else key.section
         try:
             return files[key.name] if group is None else files[group][key.name]
-        except cfg.TemplateSubstitutionError:
+        except (cfg.NoSuchOptError, cfg.TemplateSubstitutionError):
+            # The library takes $name for the value of another option.
             said = "write $$ for a dollar sign"
         except (cfg.Error, ValueError) as error:
             said = "the value is not of the right kind" if spelled.option.secret else str(error)

@@ -51,8 +51,9 @@ class OptionGroup:
     def spelled(self) -> Iterator[Spelled]:
         """The options with their names."""
         for option in self.options:
-            former = [str(old.name) for old in option.deprecated_opts]
-            names = [str(option.name), *former]
+            # The library keeps a former name with dashes also in its form with underscores.
+            former = [str(old.name).replace("_", "-") for old in option.deprecated_opts]
+            names = list(dict.fromkeys([str(option.name), *former]))
             yield Spelled(
                 option=option,
                 flags=tuple(self._flags(names)),

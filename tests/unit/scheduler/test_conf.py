@@ -225,7 +225,7 @@ def test_defaults(loader: Loader) -> None:
     assert found.state_dir == loader.folder / "home/.freezer"
     assert loader.settings(is_root=True).state_dir == Path("/var/lib/freezer")
     assert found.capabilities == CAPABILITIES
-    assert not (found.no_api or found.no_daemon or found.disable_exec or found.debug)
+    assert True not in (found.no_api, found.no_daemon, found.disable_exec, found.debug)
 
 
 def test_paths_are_absolute(loader: Loader) -> None:
@@ -449,14 +449,14 @@ def test_secrets_are_masked_in_messages_tracebacks_and_json(log_book: LogBook) -
         with log_book.setup(use_json=as_json):
             LOG.info("the password is %s", 'hid"den')
             try:
-                raise ValueError('hid"den')
+                int('hid"den')
             except ValueError:
                 LOG.exception("it failed")
     text = log_book.system.read_text()
-    assert "den" not in text.replace("Traceback", "").replace("hidden", "") or 'd"den' not in text
-    assert 'hid"den' not in text
-    assert 'hid\\"den' not in text
-    assert text.count("***") >= 4
+    assert "the password is ***" in text
+    assert "literal for int" in text
+    assert 'd"den' not in text
+    assert 'd\\"den' not in text
 
 
 def test_an_unexpected_end_is_in_the_log(log_book: LogBook) -> None:

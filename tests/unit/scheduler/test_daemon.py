@@ -1,6 +1,7 @@
 """Pid files, the background and signals, with real processes and real locks."""
 
 import ast
+import errno
 import os
 import signal
 import stat
@@ -15,9 +16,10 @@ from pathlib import Path
 import pytest
 
 import freezer_scheduler
-from freezer_scheduler import daemon
-from freezer_scheduler.daemon import PidFile, Signals, runtime_directory, signal_running, stopping
+from freezer_scheduler import pid_file as pid_file_module
+from freezer_scheduler.daemon import PidFile, Signals, signal_running, stopping
 from freezer_scheduler.errors import AlreadyRunning, DaemonFailed, NotRunning
+from freezer_scheduler.pid_file import runtime_directory
 
 REPOSITORY = Path(freezer_scheduler.__file__).parents[1]
 PREAMBLE = """
@@ -40,13 +42,16 @@ print('released', flush=True)
 """
 HOLD_AGAINST_TERM = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + HOLD
 DAEMON = """
+pid_file.acquire()
 readiness = daemonize()
-with pid_file, stopping() as signals:
+pid_file.write_pid()
+with stopping() as signals:
     Path(sys.argv[1], 'facts').write_text(repr((os.getcwd(), os.getsid(0) == os.getpid(),
         os.getppid(), [os.readlink(f'/proc/self/fd/{n}') for n in range(3)])))
     readiness.ready()
     while not signals.is_stopping():
         signals.wait(60)
+pid_file.release()
 """
 DAEMON_THAT_REFUSES = "daemonize().failed('the disk is made of cheese'); sys.exit(3)"
 DAEMON_THAT_DIES = "daemonize(); os._exit(9)"
@@ -185,6 +190,46 @@ def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
         one.acquire()
 
 
+def test_a_full_disk_is_an_error_and_leaves_nothing(
+    pid_file: PidFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(DaemonFailed, match="No space left"):
+            pid_file.acquire()
+    assert not pid_file.path.exists()
+    pid_file.acquire()
+
+
+def test_only_the_holder_writes_its_pid(pid_file: PidFile) -> None:
+    with pytest.raises(DaemonFailed, match="not ours"):
+        pid_file.write_pid()
+
+
+def test_looking_at_the_file_all_the_time_keeps_nobody_from_taking_it(
+    tmp_path: Path, pid_file: PidFile
+) -> None:
+    other = PidFile(directory=tmp_path, old_directory=tmp_path)
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            other.holder()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        for _ in range(50):
+            pid_file.acquire()
+            pid_file.release()
+    finally:
+        done.set()
+        thread.join()
+
+
 def test_a_directory_of_another_user_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,13 +260,15 @@ def test_where_the_file_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert runtime_directory({}) == Path("/run/freezer")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert runtime_directory({"XDG_RUNTIME_DIR": "/run/user/7"}) == Path("/run/user/7/freezer")
+    assert runtime_directory({"XDG_RUNTIME_DIR": str(tmp_path)}) == tmp_path / "freezer"
+    gone = str(tmp_path / "gone")
+    assert runtime_directory({"XDG_RUNTIME_DIR": gone}) == tmp_path / ".freezer"
     assert runtime_directory({}) == tmp_path / ".freezer"
 
 
 def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(daemon, "_home", lambda: None)
+    monkeypatch.setattr(pid_file_module, "_home", lambda: None)
     with pytest.raises(DaemonFailed, match="XDG_RUNTIME_DIR"):
         runtime_directory({})
 

@@ -11,6 +11,7 @@ from freezer_model.clock import Clock, utc_now
 from freezer_model.errors import InvalidDocument
 from freezer_model.schedule import Schedule, ScheduleKind
 from freezer_scheduler.timetable import Timetable
+from freezer_scheduler.triggers import Trigger, trigger_for
 
 Make = Callable[..., Timetable]
 
@@ -130,12 +131,31 @@ def test_firings_during_a_run_become_one_after_it(make: Make, recorder: Recorder
     for _ in range(4):
         clock.advance(hours=1)
         look_again(timetable)
-        wait_until(lambda: (timetable.next_run_at("j") or clock.now) > clock.now)
+        wait_until(lambda: timetable._armed["j"].due_at > clock.now)
     wait_until(lambda: recorder.begun == ["j"])
     recorder.hold.set()
     wait_until(lambda: recorder.ended == ["j", "j"])
     assert recorder.most_at_once == 1
     assert "j" not in timetable._running
+
+
+def test_a_last_firing_that_waits_for_the_run_before_it_is_still_to_come(
+    make: Make, recorder: Recorder
+) -> None:
+    clock = SetClock()
+    timetable = make(clock=clock)
+    recorder.hold.clear()
+    timetable.arm("j", schedule(interval="1 hours", end_date="2026-11-23T14:00:00Z"))
+    clock.advance(hours=1)
+    look_again(timetable)
+    wait_until(lambda: recorder.begun == ["j"])
+    clock.advance(hours=1)
+    look_again(timetable)
+    wait_until(lambda: "j" not in timetable._armed)
+    assert timetable.next_run_at("j") == clock.now
+    recorder.hold.set()
+    wait_until(lambda: recorder.ended == ["j", "j"])
+    assert timetable.next_run_at("j") is None
 
 
 def test_different_jobs_run_at_the_same_time(make: Make, recorder: Recorder) -> None:
@@ -239,15 +259,12 @@ def test_an_exhausted_schedule_is_searched_once(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searched: list[Schedule] = []
-    from freezer_scheduler import timetable as module
 
-    real = module.trigger_for
-
-    def counting(one: Schedule, **rest: object) -> object:
+    def counting(one: Schedule, *, now: datetime, last_run_at: datetime | None) -> Trigger:
         searched.append(one)
-        return real(one, **rest)  # type: ignore[arg-type]  # passed on as they came
+        return trigger_for(one, now=now, last_run_at=last_run_at)
 
-    monkeypatch.setattr(module, "trigger_for", counting)
+    monkeypatch.setattr("freezer_scheduler.timetable.trigger_for", counting)
     timetable = make()
     for _ in range(5):
         assert timetable.arm("j", schedule(day="30", month="2")) is None
