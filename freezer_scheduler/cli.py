@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from freezer_model.errors import FreezerError
+from freezer_scheduler.conf.help_text import help_text
 from freezer_scheduler.conf.loading import PROGRAM, Surroundings, settle
 from freezer_scheduler.conf.parser import CommandLine, Parser, UnknownOption
 from freezer_scheduler.conf.settings import Settings, SettingsInvalid
@@ -45,28 +46,6 @@ _STOP_TIMEOUT_SECONDS = 100.0
 """Longer than running agents get to clean up, and shorter than the 120 s of the systemd unit."""
 _HINT = "hint: the program freezer (python-freezerclient) has commands like this one, too"
 
-_EPILOG = """\
-Of a setting in several places the command line counts most, then the file, then the variable.
-Yes/no options have a --no twin (--noinsecure). Names may be cut short while they stay unique, and
-the names with a section that release 19 knew (--scheduler-interval, --service_auth-os-username)
-are understood. In files OpenStack's options stand in [service_auth].
-
-examples:
-  Run in the foreground as client node12, asking the API every 15 seconds:
-    freezer-scheduler --no-daemon -c node12 -i 15 start
-
-  Give that client a job, and see what becomes of it:
-    freezer-scheduler -c node12 job-create --file job.json
-    freezer-scheduler -c node12 job-list
-
-  Run the job files of a directory, without an API:
-    freezer-scheduler --no-api -f /etc/freezer/scheduler/conf.d start
-
-exit status:
-  0 done   1 settings cannot be used, or no start   2 unknown option   65 no such command
-  70 the command failed   73 the client could not be registered   130 interrupted
-"""
-
 
 class Runnable(Protocol):
     """A scheduler that is put together."""
@@ -87,7 +66,6 @@ class SettledSignals:
         self._signals = signals
         self._reread = reread
 
-    @property
     def is_stopping(self) -> bool:
         """Whether the end was asked for."""
         return self._signals.is_stopping()
@@ -184,12 +162,12 @@ def _run(words: Sequence[str], parts: Parts) -> int:
         _tell(_version())
         return _DONE
     if "help" in line.values:
-        _tell(_help())
+        _tell(help_text(_api_commands()))
         return _DONE
     word = " ".join(line.words)
     act = _DAEMON_COMMANDS.get(word)
     if act is None and word not in _api_commands():
-        _tell(_help())
+        _tell(help_text(_api_commands()))
         return _complain(f"There is no command {word!r}." if word else "No command.", _NO_COMMAND)
     try:
         settings = settle(line, parts.around)
@@ -294,13 +272,6 @@ _DAEMON_COMMANDS: Mapping[str, Callable[[_Call], int]] = {
     "reload": _reload,
     "status": _status,
 }
-_DAEMON_HELP = {
-    "start": "Run the scheduler: in the background, or with --no-daemon in the foreground.",
-    "stop": "End the scheduler of this client and wait until it has ended.",
-    "restart": "Stop and start.",
-    "reload": "Make the running scheduler read its configuration and job directory again.",
-    "status": "Say whether the scheduler of this client runs.",
-}
 
 
 def _ask_api(word: str, call: _Call) -> int:
@@ -365,18 +336,6 @@ def _api_commands() -> Mapping[str, str]:
     from freezer_scheduler.commands import COMMANDS  # noqa: PLC0415  # see above
 
     return {name: command.help for name, command in COMMANDS.items()}
-
-
-def _help() -> str:
-    lines = ["Run backup jobs when they are due, and look after them at the API.", ""]
-    for title, commands in (
-        ("The scheduler on this node", _DAEMON_HELP),
-        ("At the API", _api_commands()),
-    ):
-        lines.append(f"{title}:")
-        lines += [f"  {name:<20}{text}" for name, text in commands.items()]
-        lines.append("")
-    return Parser(PROGRAM, description="\n".join(lines).rstrip(), epilog=_EPILOG).help().rstrip()
 
 
 def _tell(text: str) -> None:

@@ -1,0 +1,50 @@
+"""What --help says around the options."""
+
+from collections.abc import Mapping
+
+from freezer_scheduler.conf.loading import PROGRAM
+from freezer_scheduler.conf.parser import Parser
+
+_INTRODUCTION = "Run backup jobs when they are due, and look after them at the API."
+_DAEMON_COMMANDS = {
+    "start": "Run the scheduler: in the background, or with --no-daemon in the foreground.",
+    "stop": "End the scheduler of this client and wait until it has ended.",
+    "restart": "Stop and start.",
+    "reload": "Make the running scheduler read its settings and job directory again.",
+    "status": "Say whether the scheduler of this client runs.",
+}
+_EPILOG = """\
+Of a setting in several places the command line counts most, then the file, then the variable.
+Yes/no options have a --no twin (--noinsecure). Names may be cut short while they stay unique, and
+the names with a section that release 19 knew (--scheduler-interval, --service_auth-os-username)
+are understood. In files OpenStack's options stand in [service_auth].
+
+examples:
+  Run in the foreground as client node12, asking the API every 15 seconds:
+    freezer-scheduler --no-daemon -c node12 -i 15 start
+
+  Give that client a job, and see what becomes of it:
+    freezer-scheduler -c node12 job-create --file job.json
+    freezer-scheduler -c node12 job-list
+
+  Run the job files of a directory, without an API:
+    freezer-scheduler --no-api -f /etc/freezer/scheduler/conf.d start
+
+exit status:
+  0 done   1 settings cannot be used, or no start   2 unknown option   65 no such command
+  70 the command failed   73 the client could not be registered   130 interrupted
+"""
+
+
+def help_text(api_commands: Mapping[str, str]) -> str:
+    """The whole text; `api_commands` has a line about each command for the API."""
+    lines = [_INTRODUCTION, ""]
+    for title, commands in (
+        ("commands for the scheduler on this node", _DAEMON_COMMANDS),
+        ("commands for the API", api_commands),
+    ):
+        lines.append(f"{title}:")
+        lines += [f"  {name:<20}{text}" for name, text in commands.items()]
+        lines.append("")
+    description = "\n".join(lines).rstrip()
+    return Parser(PROGRAM, description=description, epilog=_EPILOG).help().rstrip()
