@@ -95,7 +95,7 @@ class LogSetup:
     def _chosen_handlers(self) -> list[logging.Handler]:
         choice, handlers = self._choice, list[logging.Handler]()
         if choice.syslog_facility:
-            handlers.append(_syslog(choice.syslog_facility))
+            handlers.append(_syslog(choice.syslog_facility, with_name=choice.syslog_with_name))
         if choice.use_journal:
             handlers.append(_journal())
         if choice.file or choice.directory:
@@ -171,14 +171,15 @@ class _Masked(logging.Formatter):
         return line
 
 
-def _syslog(facility_name: str) -> logging.Handler:
+def _syslog(facility_name: str, *, with_name: bool) -> logging.Handler:
     name = facility_name.lower().removeprefix("log_")
     facility = logging.handlers.SysLogHandler.facility_names.get(name)
     if facility is None:
         raise SettingsInvalid([f"--syslog-log-facility {facility_name!r} is no facility of syslog"])
     address = "/dev/log" if Path("/dev/log").exists() else ("localhost", 514)
     handler = logging.handlers.SysLogHandler(address=address, facility=facility)
-    handler.ident = "freezer-scheduler: "
+    if with_name:
+        handler.ident = "freezer-scheduler: "
     return handler
 
 

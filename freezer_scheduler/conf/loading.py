@@ -46,7 +46,7 @@ class Surroundings:
         return cls(
             environment=dict(os.environ),
             start=Path.cwd(),
-            home=Path("~").expanduser(),
+            home=Path(os.path.expanduser("~")),  # noqa: PTH111  # Path's raises for a user of no home
             is_root=os.geteuid() == 0,
         )
 
@@ -262,6 +262,7 @@ def _log_choice(value: Mapping[str, Any]) -> LogChoice:
         with_stderr=value["use_stderr"],
         watch_file=value["watch_log_file"],
         syslog_facility=value["syslog_log_facility"] if value["use_syslog"] else "",
+        syslog_with_name=value["use_syslog_rfc_format"],
         use_journal=value["use_journal"],
         use_json=value["use_json"],
     )

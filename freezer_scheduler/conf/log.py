@@ -59,6 +59,11 @@ OPTIONS = (
         help="Open the log file anew when it was moved away.",
     ),
     cfg.BoolOpt("use-syslog", default=False, help="Log to syslog."),
+    cfg.BoolOpt(
+        "use-syslog-rfc-format",
+        default=True,
+        help="Begin a line of syslog with the name of the program.",
+    ),
     cfg.StrOpt(
         "syslog-log-facility",
         default="LOG_USER",

@@ -33,6 +33,7 @@ class LogChoice:
     watch_file: bool = False
     syslog_facility: str = ""
     """Empty: no syslog."""
+    syslog_with_name: bool = True
     use_journal: bool = False
     use_json: bool = False
 

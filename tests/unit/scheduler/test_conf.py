@@ -142,6 +142,15 @@ FILES = [
         ("backup", "info"),
     ),
     ("[DEFAULT]\nlog_file = F", lambda settings: settings.log.file, "F"),
+    ("[DEFAULT]\nlogfile = F", lambda settings: settings.log.file, "F"),
+    ("[DEFAULT]\nlog_dir = D", lambda settings: settings.log.directory, "D"),
+    ("[DEFAULT]\nverbose = no", lambda settings: settings.log.level, logging.WARNING),
+    ("[DEFAULT]\nuse_syslog = 1", lambda settings: settings.log.syslog_facility, "LOG_USER"),
+    (
+        "[DEFAULT]\nuse_syslog_rfc_format = no",
+        lambda settings: settings.log.syslog_with_name,
+        False,
+    ),
 ]
 
 
