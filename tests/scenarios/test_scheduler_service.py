@@ -1,8 +1,8 @@
 """The whole loop with real processes: freezer-api, freezer-scheduler and freezer-agent."""
 
 import json
+import shlex
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,12 +20,10 @@ NOWHERE = "http://127.0.0.1:1"
 SERVER_PORT_OPTION = "--bind-port"
 
 
-def exec_action(command: str, **more: Any) -> dict[str, Any]:
+def exec_action(script: str, **more: Any) -> dict[str, Any]:
+    """An action that runs a shell script."""
+    command = f"sh -c {shlex.quote(script)}"
     return {"freezer_action": {"action": "exec", "command": command}, **more}
-
-
-def python_action(program: str, **more: Any) -> dict[str, Any]:
-    return exec_action(f"{sys.executable} -c '{program}'", **more)
 
 
 def line_action(path: Path, word: str = "x", **more: Any) -> dict[str, Any]:
