@@ -46,6 +46,11 @@ class Outcome:
     overran: bool = False
 
 
+def option_name(key: str) -> str:
+    """The option that the agent takes a key of a job file for."""
+    return key.strip().lower().replace("-", "_")
+
+
 def find_agent(program: str = "") -> str:
     """The path of freezer-agent: as given, beside the running Python, or in PATH."""
     if program:
@@ -213,11 +218,15 @@ def _job_file(freezer_action: Mapping[str, Any]) -> Iterator[Path]:
     # The default lower-cases keys.
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser["action"] = {}
+    names: set[str] = set()
     for key, value in freezer_action.items():
         if value is None:
             continue
         if not _KEY.fullmatch(key):
             raise JobNotSupported(f"{key!r} is no name of an agent option")
+        if (name := option_name(key)) in names:
+            raise JobNotSupported(f"the option {name} is given twice")
+        names.add(name)
         parser["action"][key] = _text(key, value)
     descriptor, name = tempfile.mkstemp(prefix="freezer-job-", suffix=".conf")
     path = Path(name)
@@ -233,6 +242,10 @@ def _text(key: str, value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "\n".join(_text(key, item) for item in value if item is not None)
     text = json.dumps(value) if isinstance(value, dict) else str(value)
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise JobNotSupported(f"the value of {key} is no text that can be written") from error
     lines = text.split("\n")
     if (
         "\0" in text
@@ -244,8 +257,9 @@ def _text(key: str, value: Any) -> str:
 
 
 def _signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    # Without such a group all of them have ended by themselves.
-    with suppress(ProcessLookupError):
+    # Without such a group all of them have ended by themselves; what became another user's is not
+    # ours to end.
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from freezer_model.client import find_unsupported
 from freezer_model.job import Job
+from freezer_scheduler.agent_process import option_name
 
 _DEFAULTS = {"action": "backup", "mode": "fs"}
 _DEFAULTS_WITH_DATA = {"storage": "swift", "engine_name": "tar"}
@@ -20,7 +21,7 @@ def refusal(
     """
     for action in job.actions:
         wanted = _completed(action.freezer_action)
-        if disable_exec and wanted["action"] == "exec":
+        if disable_exec and wanted["action"].lower() == "exec":
             return "this node runs no exec actions (disable_exec)"
         if missing := find_unsupported(capabilities, wanted):
             return f"this node does not support {missing.kind}: {missing.value}"
@@ -28,10 +29,20 @@ def refusal(
 
 
 def _completed(freezer_action: Mapping[str, Any]) -> dict[str, Any]:
-    given = {key: value for key, value in freezer_action.items() if value not in (None, "")}
+    given = {
+        option_name(key): _as_read(value)
+        for key, value in freezer_action.items()
+        if value not in (None, "", [])
+    }
+    if given.get("action") == "exec":
+        return given  # It has neither mode nor storage.
     completed: dict[str, Any] = _DEFAULTS | given
-    if completed["action"] == "exec":
-        return completed
     if "engine" in given:
         completed.setdefault("engine_name", given["engine"])
     return _DEFAULTS_WITH_DATA | completed
+
+
+def _as_read(value: Any) -> str:
+    """What reaches the agent: a list of one word, or a word with blanks, is that word to it."""
+    words = value if isinstance(value, (list, tuple)) else [value]
+    return "\n".join(str(word) for word in words if word is not None).strip()

@@ -178,10 +178,13 @@ class Journal:
             for row in rows
         ]
 
-    def tried(self, number: int) -> None:
-        """A try to send it is about to begin."""
+    def tried(self, number: int) -> bool:
+        """A try to send it is about to begin; False if a later report has taken its place."""
         with self._changing() as change:
-            change.execute("UPDATE outbox SET tried = tried + 1 WHERE number = ?", (number,))
+            found = change.execute(
+                "UPDATE outbox SET tried = tried + 1 WHERE number = ?", (number,)
+            ).rowcount
+        return found > 0
 
     def delivered(self, number: int) -> None:
         """The report has arrived, or never will."""

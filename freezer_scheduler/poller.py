@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from freezer_model.clock import Clock
@@ -212,7 +213,7 @@ class Poller:
             known.schedule_changed = True
         elif known.status is JobStatus.SCHEDULED:
             self._arm(known)
-            self._push(known)
+            self._settle(known, Step(status=known.status, push=True))
 
     def _act(self, known: _Known, event: JobEvent) -> None:
         if known.event is event and known.run is not None:
@@ -234,9 +235,7 @@ class Poller:
     def _arm(self, known: _Known) -> None:
         job = known.job
         try:
-            due = self._timetable.arm(
-                job.job_id, job.schedule, self._journal.last_run_at(job.job_id)
-            )
+            due = self._timetable.arm(job.job_id, job.schedule, self._last_run_at(job.job_id))
         except InvalidDocument as error:
             self._refuse(job.job_id, f"the job is broken: {error}")
             return
@@ -247,6 +246,13 @@ class Poller:
         else:
             log.info("job %s is due at %s", job.job_id, due.astimezone().isoformat(" ", "seconds"))
 
+    def _last_run_at(self, job_id: str) -> datetime | None:
+        try:
+            return self._journal.last_run_at(job_id)
+        except JournalUnusable as error:
+            log.warning("job %s: its last run is not known: %s", job_id, error)
+            return None
+
     def _settle(self, known: _Known, step: Step) -> None:
         """Tell the board, and forget the job if nothing more is due."""
         job_id = known.job.job_id
@@ -254,8 +260,8 @@ class Poller:
             return  # Refused while it was armed.
         if known.status is JobStatus.REMOVED:
             log.info("job %s is gone", job_id)
-            self._journal.forget(job_id)
             self._drop(job_id)
+            self._journal.forget(job_id)
             return
         if step.push:
             self._push(known)

@@ -49,8 +49,7 @@ class Reports:
 
     def backup(self, job_id: str, record: Mapping[str, Any]) -> None:
         """Hand in the metadata of a backup."""
-        self._journal.post(BACKUP, job_id, {**record, "job_id": job_id})
-        self.deliver()
+        self._post(BACKUP, job_id, {**record, "job_id": job_id})
 
     def session_end(self, job: Job, result: JobResult) -> None:
         """Tell the job's session how its part ended."""
@@ -59,8 +58,7 @@ class Reports:
             "session_tag": job.session_tag,
             "result": str(result),
         }
-        self._journal.post(SESSION_END, job.job_id, content)
-        self.deliver()
+        self._post(SESSION_END, job.job_id, content)
 
     def undelivered_jobs(self) -> set[str]:
         """The jobs whose latest state the board does not know."""
@@ -68,9 +66,31 @@ class Reports:
 
     def deliver(self) -> bool:
         """Send all that is kept; whether nothing is left. One that is refused is logged and gone."""
+        try:
+            return self._deliver()
+        except JournalUnusable as error:
+            self._note(away=True, reason=str(error))
+            return False
+
+    def _post(self, kind: str, job_id: str, content: Mapping[str, Any]) -> None:
+        try:
+            self._journal.post(kind, job_id, content)
+        except JournalUnusable as error:
+            # Sent at once or lost, as a state is; the job itself goes on.
+            log.warning("job %s: a report (%s) could not be kept: %s", job_id, kind, error)
+            letter = Letter(number=0, kind=kind, job_id=job_id, content=content, tried=False)
+            try:
+                self._send(letter)
+            except (BoardUnavailable, BoardRefused) as lost:
+                log.error("job %s: a report (%s) is lost: %s", job_id, kind, lost)  # noqa: TRY400  # a sentence for the operator
+            return
+        self.deliver()
+
+    def _deliver(self) -> bool:
         with self._sending:
             for letter in self._journal.letters():
-                self._journal.tried(letter.number)
+                if not self._journal.tried(letter.number):
+                    continue
                 try:
                     self._send(letter)
                 except BoardUnavailable as error:

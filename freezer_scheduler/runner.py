@@ -140,8 +140,13 @@ class Runner:
     def _try(
         self, job: Job, action: Action, run: Run, on_start: Callable[[int], None]
     ) -> RunResult:
-        agent = self._new_agent()
+        try:
+            agent = self._new_agent()
+        except FreezerError as error:
+            return RunResult(job=job, result=JobResult.FAIL, error=str(error))
         with self._slots:
+            if run.aborted:
+                return RunResult(job=job, result=JobResult.ABORTED, error="aborted")
             run.holds(agent)
             try:
                 outcome = agent.run(
@@ -165,7 +170,7 @@ class Runner:
         self._reports.backup(job.job_id, {**report, **of_session})
 
     def _joined(self, job: Job, run: Run) -> Job:
-        """The job with the tag of the session's run; as it is, if the session cannot be joined."""
+        """The job with the tag of the session's run; without session if that cannot be joined."""
         if not job.session_id:
             return job
         why = ""
@@ -173,7 +178,8 @@ class Runner:
             if attempt:
                 run.pause(_SESSION_PAUSE_SECONDS * 2 ** (attempt - 1))
             if run.aborted:
-                return job
+                why = "aborted"
+                break
             try:
                 place = self._board.join_session(job)
             except BoardUnavailable as error:
@@ -186,7 +192,8 @@ class Runner:
                 return replace(job, session_tag=place.session_tag)
             why = place.result
         log.warning("job %s runs outside its session %s: %s", job.job_id, job.session_id, why)
-        return job
+        # Neither its end nor its backup may count as a part of an earlier run.
+        return replace(job, session_id="")
 
 
 def _judged(job: Job, action: Action, run: Run, outcome: Outcome) -> RunResult:

@@ -48,16 +48,18 @@ class Scheduler:
 
     def run(self, signals: LifeSignals) -> None:
         """Work until told to stop; then end the agents, report, and return."""
-        self._journal.open()
         try:
-            self._poller.start()
-            while not signals.is_stopping():
-                self._tick()
-                signals.wait(self._interval_seconds)
-                if signals.take_reload():
-                    log.info("Reading the jobs anew, as asked")
-            log.info("Stopping")
-            self._poller.close(grace_seconds=STOP_GRACE_SECONDS)
+            self._journal.open()
+            try:
+                self._poller.start()
+                while not signals.is_stopping():
+                    self._tick()
+                    signals.wait(self._interval_seconds)
+                    if signals.take_reload():
+                        log.info("Reading the jobs anew, as asked")
+                log.info("Stopping")
+            finally:
+                self._poller.close(grace_seconds=STOP_GRACE_SECONDS)
         finally:
             self._journal.close()
             self._close()
@@ -72,3 +74,6 @@ class Scheduler:
             self._poller.tick()
         except FreezerError as error:
             log.error("%s", error)  # noqa: TRY400  # a sentence for the operator, no trace
+        except Exception:
+            # A defect that one job brings to light must not end all others.
+            log.exception("This look at the jobs failed")

@@ -70,7 +70,7 @@ class SavedCopies:
     @staticmethod
     def _written(index: Path) -> set[str]:
         try:
-            names = index.read_text(encoding="utf-8").split("\n")
+            names = index.read_text(encoding="utf-8", errors="replace").split("\n")
         except FileNotFoundError:
             return set()
         return {name for name in names if re.fullmatch(r"job_[\w-]{1,200}\.conf", name)}

@@ -29,6 +29,7 @@ class DirectoryBoard:
         self._folder = folder
         self._lock = threading.Lock()
         self._files: dict[str, Path] = {}
+        self._digests: dict[str, str] = {}
         self._unreadable: dict[Path, str] = {}
 
     def register(self) -> None:
@@ -46,6 +47,7 @@ class DirectoryBoard:
             raise BoardUnavailable(f"Cannot read {self._folder}: {error.strerror}") from error
         with self._lock:
             self._files = {}
+            self._digests = {}
             found = [self._read(path) for path in paths]
         return [document for document in found if document is not None]
 
@@ -80,16 +82,17 @@ class DirectoryBoard:
         if not isinstance(document, dict):
             self._complain(path, "a job must be a JSON object")
             return None
-        self._unreadable.pop(path, None)
         job_id = document.get("job_id")
         if not isinstance(job_id, str) or not job_id:
             job_id = re.sub(r"[^\w-]", "_", path.stem)
         if job_id in self._files:
             self._complain(path, f"{self._files[job_id].name} has the same job_id {job_id}")
             return None
+        self._unreadable.pop(path, None)
         self._files[job_id] = path
+        self._digests[job_id] = _digest(text)
         merged = _with_defaults(document) | {"job_id": job_id}
-        state = self._state(path, text)["job_schedule"]
+        state = self._state(path, _digest(text))["job_schedule"]
         schedule = document.get("job_schedule")
         if schedule is None:
             schedule = {}
@@ -103,8 +106,7 @@ class DirectoryBoard:
             log.error("The job file %s is left out: %s", path, reason)
         self._unreadable[path] = reason
 
-    def _state(self, path: Path, text: str) -> dict[str, Any]:
-        digest = hashlib.sha256(text.encode()).hexdigest()
+    def _state(self, path: Path, digest: str) -> dict[str, Any]:
         try:
             state = json.loads(path.with_suffix(".state").read_text(encoding="utf-8"))
             if state["of"] == digest and isinstance(state["job_schedule"], dict):
@@ -115,18 +117,21 @@ class DirectoryBoard:
 
     def _change(self, job_id: str, change: Any) -> None:
         path = self._files.get(job_id)
-        if path is None:
+        if path is None or not path.exists():
             raise BoardRefused(f"the file of job {job_id} is gone")
         try:
-            state = self._state(path, path.read_text(encoding="utf-8"))
+            # Of the file as it was listed: one that was edited since is another job.
+            state = self._state(path, self._digests[job_id])
             change(state)
             write_private(path.with_suffix(".state"), json.dumps(state, indent=4))
-        except FileNotFoundError as error:
-            raise BoardRefused(f"the file of job {job_id} is gone") from error
         except OSError as error:
             raise BoardUnavailable(
                 f"Cannot write the state of job {job_id}: {error.strerror}"
             ) from error
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _with_defaults(document: dict[str, Any]) -> dict[str, Any]:
