@@ -280,7 +280,6 @@ def test_a_useless_url_is_refused(connection: str) -> None:
 
 def test_no_password_in_messages() -> None:
     url = "postgresql+psycopg://freezer:s3cret@127.0.0.1:1/freezer?connect_timeout=1"
-    pytest.importorskip("psycopg")
     with closing(SqlStore(url)) as store, pytest.raises(StoreUnavailable) as refusal:
         store.prepare()
     assert "127.0.0.1" in str(refusal.value)

@@ -1,0 +1,189 @@
+"""Reports arrive: in order, states once, whatever is away meanwhile."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from freezer_model.job import Job, JobEvent, JobResult, JobState, JobStatus
+from freezer_scheduler.errors import BoardRefused
+from freezer_scheduler.job_boards.memory import MemoryBoard
+from freezer_scheduler.journal import Journal
+from freezer_scheduler.reports import Reports
+
+RUNNING = JobState(status=JobStatus.RUNNING)
+DONE = JobState(status=JobStatus.COMPLETED, result=JobResult.SUCCESS)
+
+
+class LoggedBoard(MemoryBoard):
+    """Notes each report that arrives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrived: list[tuple[str, str]] = []
+        self.again: list[bool] = []
+
+    def report(self, job_id: str, changes: Mapping[str, Any], session_tag: int | None) -> None:
+        super().report(job_id, changes, session_tag)
+        self.arrived.append((job_id, changes["status"]))
+
+    def leave_session(self, job: Job, result: JobResult) -> None:
+        super().leave_session(job, result)
+        self.arrived.append((job.job_id, f"end of {job.session_id} {job.session_tag} {result}"))
+
+    def record_backup(self, record: Mapping[str, Any], *, again: bool) -> None:
+        self.again.append(again)
+        super().record_backup(record, again=again)
+        self.arrived.append((record["job_id"], "backup"))
+
+
+@pytest.fixture
+def board() -> LoggedBoard:
+    one = LoggedBoard()
+    one.put({"job_id": "a"})
+    one.put({"job_id": "b"})
+    return one
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    one = Journal(path)
+    one.open()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def reports(board: LoggedBoard, journal: Journal) -> Reports:
+    return Reports(board, journal)
+
+
+def session_job() -> Job:
+    return Job.from_document({"job_id": "a", "session_id": "s", "session_tag": 3})
+
+
+def test_a_report_leaves_the_schedule_and_unconsumed_events(
+    board: LoggedBoard, reports: Reports
+) -> None:
+    board.put({"job_id": "a", "job_schedule": {"schedule_interval": "1 hours", "event": "stop"}})
+    reports.state("a", RUNNING, consumed=False)
+    timing = board.jobs["a"]["job_schedule"]
+    assert (timing["schedule_interval"], timing["event"]) == ("1 hours", "stop")
+    assert timing["status"] == "running"
+    reports.state("a", DONE, consumed=True)
+    assert board.jobs["a"]["job_schedule"]["event"] == ""
+
+
+def test_away_then_in_order_and_once(board: LoggedBoard, reports: Reports) -> None:
+    board.available = False
+    reports.state("b", RUNNING, consumed=False)
+    reports.state("a", RUNNING, consumed=False)
+    reports.backup("a", {"level": 0})
+    reports.session_end(session_job(), JobResult.SUCCESS)
+    reports.state("a", DONE, consumed=False)
+    assert reports.undelivered_jobs() == {"a", "b"}
+    assert not reports.deliver()
+    board.available = True
+    assert reports.deliver()
+    assert board.arrived == [
+        ("b", "running"),
+        ("a", "backup"),
+        ("a", "end of s 3 success"),
+        ("a", "completed"),
+    ]
+    assert reports.deliver()
+    assert len(board.arrived) == 4
+    assert reports.undelivered_jobs() == set()
+
+
+def test_two_states_keep_a_consumed_event_and_the_tag(
+    board: LoggedBoard, reports: Reports
+) -> None:
+    board.request("a", "start")
+    board.available = False
+    reports.state("a", JobState(status=JobStatus.SCHEDULED), consumed=True, session_tag=7)
+    reports.state("a", DONE, consumed=False)
+    board.available = True
+    reports.deliver()
+    assert board.jobs["a"]["job_schedule"]["event"] == JobEvent.NONE
+    assert board.jobs["a"]["session_tag"] == 7
+    assert board.arrived == [("a", "completed")]
+
+
+def test_reports_of_an_earlier_life(
+    board: LoggedBoard, reports: Reports, journal: Journal, path: Path
+) -> None:
+    board.available = False
+    reports.backup("a", {"level": 0})
+    journal.close()
+    board.available = True
+    later = Journal(path)
+    later.open()
+    assert Reports(board, later).deliver()
+    later.close()
+    assert board.backups == [{"level": 0, "job_id": "a"}]
+    assert board.again == [False, True]
+
+
+def test_one_that_is_refused_does_not_hold_up_others(board: LoggedBoard, reports: Reports) -> None:
+    board.available = False
+    reports.state("gone", DONE, consumed=False)
+    reports.state("a", DONE, consumed=False)
+    board.available = True
+    assert reports.deliver()
+    assert board.arrived == [("a", "completed")]
+
+
+def test_a_journal_that_fails_sends_at_once(
+    board: LoggedBoard, reports: Reports, journal: Journal
+) -> None:
+    journal.close()
+    reports.state("a", DONE, consumed=False)
+    reports.backup("a", {"level": 1})
+    reports.session_end(session_job(), JobResult.FAIL)
+    assert [what for _, what in board.arrived] == ["completed", "backup", "end of s 3 fail"]
+    assert not reports.deliver()
+    board.available = False
+    reports.state("a", DONE, consumed=False)
+    reports.backup("a", {"level": 1})
+
+
+def test_one_that_was_replaced_while_others_were_sent_is_not_sent(
+    board: LoggedBoard, reports: Reports, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board.available = False
+    reports.state("b", RUNNING, consumed=False)
+    reports.state("a", RUNNING, consumed=False)
+    board.available = True
+    send = board.report
+
+    def meanwhile(job_id: str, changes: Mapping[str, Any], session_tag: int | None) -> None:
+        if job_id == "b":
+            journal.post_latest(
+                "state", "a", {"changes": DONE.to_report(), "session_tag": None}, lambda _, new: new
+            )
+        send(job_id, changes, session_tag)
+
+    monkeypatch.setattr(board, "report", meanwhile)
+    reports.deliver()
+    reports.deliver()
+    assert board.arrived == [("b", "running"), ("a", "completed")]
+
+
+def test_the_board_may_refuse_what_cannot_be_kept(
+    board: LoggedBoard, reports: Reports, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.close()
+
+    def refuse(*_: object) -> None:
+        raise BoardRefused("no")
+
+    monkeypatch.setattr(board, "report", refuse)
+    reports.state("a", DONE, consumed=False)
+    assert board.arrived == []

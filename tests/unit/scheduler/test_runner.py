@@ -1,0 +1,296 @@
+"""One run of a job: sessions, actions in order, retries, and always a result."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from freezer_model.job import Job, JobResult
+from freezer_scheduler.agent_process import Outcome
+from freezer_scheduler.errors import AgentNotFound, BoardRefused, BoardUnavailable
+from freezer_scheduler.job_boards.base import SessionPlace
+from freezer_scheduler.job_boards.memory import MemoryBoard
+from freezer_scheduler.journal import Journal
+from freezer_scheduler.reports import Reports
+from freezer_scheduler.runner import Run, Runner
+
+OK = Outcome(exit_code=0, report=None, error="")
+BAD = Outcome(exit_code=1, report=None, error="it broke")
+BACKUP = Outcome(exit_code=0, report={"action": "backup", "level": 0}, error="")
+
+Script = list[Outcome | Exception | Callable[[], Outcome]]
+
+
+class ScriptedAgents:
+    """Makes agents that end as the script says, one entry for each call."""
+
+    def __init__(self) -> None:
+        self.script: Script = []
+        self.called: list[str] = []
+        self.ended = 0
+
+    def __call__(self) -> "ScriptedAgents":
+        return self
+
+    def run(
+        self,
+        freezer_action: Mapping[str, Any],
+        *,
+        max_run_seconds: int | None,
+        on_start: Callable[[int], None],
+    ) -> Outcome:
+        del max_run_seconds
+        self.called.append(str(freezer_action.get("name")))
+        on_start(1)
+        entry = self.script.pop(0)
+        if isinstance(entry, Exception):
+            raise entry
+        return entry if isinstance(entry, Outcome) else entry()
+
+    def end(self) -> None:
+        self.ended += 1
+
+
+class QuickRun(Run):
+    """Notes its pauses, and does not wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+
+@pytest.fixture
+def agents() -> ScriptedAgents:
+    return ScriptedAgents()
+
+
+@pytest.fixture
+def board() -> MemoryBoard:
+    return MemoryBoard()
+
+
+@pytest.fixture
+def runner(board: MemoryBoard, agents: ScriptedAgents, tmp_path: Path) -> Iterator[Runner]:
+    journal = Journal(tmp_path / "journal")
+    journal.open()
+    yield Runner(board=board, reports=Reports(board, journal), new_agent=agents, slots=1)
+    journal.close()
+
+
+def job(*actions: dict[str, Any], **more: Any) -> Job:
+    entries = [
+        {"freezer_action": {"name": name}, **action}
+        for name, action in zip("abcdef", actions, strict=False)
+    ]
+    return Job.from_document({"job_id": "j", "job_actions": entries, **more})
+
+
+def ignore(_pid: int) -> None:
+    """Nobody wants to know."""
+
+
+def test_all_actions_in_order(runner: Runner, agents: ScriptedAgents) -> None:
+    agents.script = [OK, OK]
+    result = runner.run(job({}, {}), Run(), ignore)
+    assert (result.result, result.exit_code, result.error) == (JobResult.SUCCESS, 0, "")
+    assert agents.called == ["a", "b"]
+
+
+def test_after_a_failure_only_mandatory_actions(runner: Runner, agents: ScriptedAgents) -> None:
+    agents.script = [BAD, OK]
+    result = runner.run(job({}, {}, {"mandatory": True}), Run(), ignore)
+    assert agents.called == ["a", "c"]
+    assert (result.result, result.exit_code) == (JobResult.FAIL, 1)
+    assert result.error == "the agent ended with exit code 1: it broke"
+
+
+def test_retries_with_pauses(runner: Runner, agents: ScriptedAgents) -> None:
+    agents.script = [BAD, BAD, OK]
+    run = QuickRun()
+    result = runner.run(job({"max_retries": 2, "max_retries_interval": 5}), run, ignore)
+    assert result.result is JobResult.SUCCESS
+    assert run.pauses == [5, 5]
+
+
+def test_retries_end(runner: Runner, agents: ScriptedAgents) -> None:
+    agents.script = [BAD, BAD]
+    result = runner.run(job({"max_retries": 1}), QuickRun(), ignore)
+    assert result.result is JobResult.FAIL
+    assert agents.called == ["a", "a"]
+
+
+def test_a_pause_gives_up_the_slot(runner: Runner, agents: ScriptedAgents) -> None:
+    pausing, done = threading.Event(), threading.Event()
+
+    class Pausing(Run):
+        def pause(self, seconds: float) -> None:
+            pausing.set()
+            assert done.wait(20)
+
+    agents.script = [BAD, OK, OK]
+    results = []
+    thread = threading.Thread(
+        target=lambda: results.append(runner.run(job({"max_retries": 1}), Pausing(), ignore))
+    )
+    thread.start()
+    assert pausing.wait(20)
+    other = runner.run(job({}), Run(), ignore)
+    done.set()
+    thread.join(20)
+    assert other.result is JobResult.SUCCESS
+    assert results[0].result is JobResult.SUCCESS
+
+
+@pytest.mark.parametrize("error", [OSError("no processes left"), AgentNotFound("freezer-agent")])
+def test_an_agent_that_cannot_start(
+    runner: Runner, agents: ScriptedAgents, error: Exception
+) -> None:
+    agents.script = [error, OK]
+    result = runner.run(job({}, {"mandatory": True}), Run(), ignore)
+    assert result.result is JobResult.FAIL
+    assert result.error == str(error)
+    assert result.exit_code is None
+    assert agents.called == ["a", "b"]
+
+
+def test_an_agent_that_is_not_installed(board: MemoryBoard, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    journal.open()
+
+    def missing() -> ScriptedAgents:
+        raise AgentNotFound("freezer-agent")
+
+    runner = Runner(board=board, reports=Reports(board, journal), new_agent=missing, slots=1)
+    result = runner.run(job({}), Run(), ignore)
+    journal.close()
+    assert result.result is JobResult.FAIL
+    assert "freezer-agent was not found" in result.error
+
+
+def test_abort_before_anything(runner: Runner, agents: ScriptedAgents) -> None:
+    run = Run()
+    run.abort()
+    assert runner.run(job({}), run, ignore).result is JobResult.ABORTED
+    assert agents.called == []
+
+
+def test_abort_ends_the_agent_and_starts_no_other(
+    runner: Runner, agents: ScriptedAgents
+) -> None:
+    run = Run()
+
+    def aborted() -> Outcome:
+        run.abort()
+        return Outcome(exit_code=143, report=None, error="")
+
+    agents.script = [aborted]
+    result = runner.run(job({"max_retries": 3}, {"mandatory": True}), run, ignore)
+    assert result.result is JobResult.ABORTED
+    assert agents.ended == 1
+    assert agents.called == ["a"]
+
+
+def test_abort_while_waiting_for_a_slot_starts_no_agent(
+    runner: Runner, agents: ScriptedAgents
+) -> None:
+    inside, go = threading.Event(), threading.Event()
+
+    def slow() -> Outcome:
+        inside.set()
+        assert go.wait(20)
+        return OK
+
+    agents.script = [slow]
+    first = threading.Thread(target=lambda: runner.run(job({}), Run(), ignore))
+    first.start()
+    assert inside.wait(20)
+    run, results = Run(), []
+    second = threading.Thread(target=lambda: results.append(runner.run(job({}), run, ignore)))
+    second.start()
+    run.abort()
+    go.set()
+    first.join(20)
+    second.join(20)
+    assert results[0].result is JobResult.ABORTED
+    assert len(agents.called) == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "result", "words"),
+    [
+        (Outcome(exit_code=-15, report=None, error=""), JobResult.ABORTED, "aborted"),
+        (Outcome(exit_code=-9, report=None, error=""), JobResult.FAIL, "signal 9"),
+        (
+            Outcome(exit_code=-15, report=None, error="", overran=True),
+            JobResult.FAIL,
+            "max_run_time (7 s)",
+        ),
+    ],
+)
+def test_signals(
+    runner: Runner, agents: ScriptedAgents, outcome: Outcome, result: JobResult, words: str
+) -> None:
+    agents.script = [outcome]
+    ended = runner.run(job({"max_run_time": 7}), Run(), ignore)
+    assert ended.result is result
+    assert words in ended.error
+
+
+def test_a_backup_is_recorded_with_its_session(
+    runner: Runner, agents: ScriptedAgents, board: MemoryBoard
+) -> None:
+    agents.script = [BACKUP]
+    result = runner.run(job({}, session_id="s", session_tag=4), Run(), ignore)
+    assert result.job.session_tag == 5
+    assert board.backups == [
+        {"action": "backup", "level": 0, "job_id": "j", "session_id": "s", "session_tag": 5}
+    ]
+    assert board.ended_sessions == [("s", "j", JobResult.SUCCESS)]
+
+
+@pytest.mark.parametrize(
+    "report", [None, {"action": "restore"}, {"action": "backup", "dry_run": True}]
+)
+def test_what_is_no_backup_is_not_recorded(
+    runner: Runner, agents: ScriptedAgents, board: MemoryBoard, report: dict[str, Any] | None
+) -> None:
+    agents.script = [Outcome(exit_code=0, report=report, error="")]
+    runner.run(job({}), Run(), ignore)
+    assert board.backups == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "pauses"),
+    [
+        (BoardUnavailable("away"), [1.0, 2.0, 4.0, 8.0]),
+        (BoardRefused("there is no session s"), []),
+        (SessionPlace(result="running", session_tag=9), [1.0, 2.0, 4.0, 8.0]),
+    ],
+)
+def test_a_job_whose_session_cannot_be_joined_runs_outside_it(
+    runner: Runner,
+    agents: ScriptedAgents,
+    board: MemoryBoard,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Any,
+    pauses: list[float],
+) -> None:
+    def join(_job: Job) -> SessionPlace:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer  # type: ignore[no-any-return]  # a parameter
+
+    monkeypatch.setattr(board, "join_session", join)
+    agents.script = [BACKUP]
+    run = QuickRun()
+    result = runner.run(job({}, session_id="s", session_tag=4), run, ignore)
+    assert result.result is JobResult.SUCCESS
+    assert result.job.session_tag == 4
+    assert run.pauses == pauses
+    assert board.backups == [{"action": "backup", "level": 0, "job_id": "j"}]
+    assert board.ended_sessions == []
