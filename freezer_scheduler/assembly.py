@@ -49,7 +49,11 @@ def scheduler_from(settings: Settings) -> Scheduler:
         timetable_of=lambda run: Timetable(run, clock=utc_now),
     )
     return Scheduler(
-        poller=poller, journal=journal, interval_seconds=settings.interval_seconds, close=close
+        poller=poller,
+        journal=journal,
+        reports=reports,
+        interval_seconds=settings.interval_seconds,
+        close=close,
     )
 
 

@@ -81,6 +81,10 @@ class SettledSignals:
         """Wait so long, or until a signal comes."""
         self._signals.wait(seconds)
 
+    def wake(self) -> None:
+        """End the wait."""
+        self._signals.wake()
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:

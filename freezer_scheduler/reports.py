@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -23,7 +23,15 @@ class Reports:
         self._board = board
         self._journal = journal
         self._sending = threading.Lock()
+        self._announce: Callable[[], object] = self.deliver
         self._away = False
+
+    def leave_delivery(self, wake: Callable[[], object] | None) -> None:
+        """From now on only write reports down and call `wake`, whose owner will `deliver`.
+
+        So a board that is slow holds up no job. None: deliver at once again.
+        """
+        self._announce = wake or self.deliver
 
     def state(
         self, job_id: str, state: JobState, *, consumed: bool, session_tag: int | None = None
@@ -45,7 +53,7 @@ class Reports:
             with suppress(BoardUnavailable, BoardRefused):
                 self._board.report(job_id, changes, session_tag)
             return
-        self.deliver()
+        self._announce()
 
     def backup(self, job_id: str, record: Mapping[str, Any]) -> None:
         """Hand in the metadata of a backup."""
@@ -84,7 +92,7 @@ class Reports:
             except (BoardUnavailable, BoardRefused) as lost:
                 log.error("job %s: a report (%s) is lost: %s", job_id, kind, lost)  # noqa: TRY400  # a sentence for the operator
             return
-        self.deliver()
+        self._announce()
 
     def _deliver(self) -> bool:
         with self._sending:

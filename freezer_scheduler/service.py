@@ -1,12 +1,14 @@
 """The scheduler's main loop: a tick every interval, a reload when asked, a clean stop."""
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Protocol
 
 from freezer_model.errors import FreezerError
 from freezer_scheduler.journal import Journal
 from freezer_scheduler.poller import Poller, Rules
+from freezer_scheduler.reports import Reports
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,11 @@ class LifeSignals(Protocol):
         ...
 
     def wait(self, seconds: float) -> None:
-        """Wait so long, or until something was asked for."""
+        """Wait so long, or until something was asked for or `wake` was called."""
+        ...
+
+    def wake(self) -> None:
+        """End the present wait, or the next one at once. From any thread."""
         ...
 
 
@@ -38,11 +44,13 @@ class Scheduler:
         *,
         poller: Poller,
         journal: Journal,
+        reports: Reports,
         interval_seconds: float,
         close: Callable[[], None],
     ) -> None:
         self._poller = poller
         self._journal = journal
+        self._reports = reports
         self._interval_seconds = interval_seconds
         self._close = close
 
@@ -51,14 +59,15 @@ class Scheduler:
         try:
             self._journal.open()
             try:
+                # Reports of running jobs are delivered by this thread: a slow API holds up no job.
+                self._reports.leave_delivery(signals.wake)
                 self._poller.start()
                 while not signals.is_stopping():
                     self._tick()
-                    signals.wait(self._interval_seconds)
-                    if signals.take_reload():
-                        log.info("Reading the jobs anew, as asked")
+                    self._deliver_until_next_tick(signals)
                 log.info("Stopping")
             finally:
+                self._reports.leave_delivery(None)
                 self._poller.close(grace_seconds=STOP_GRACE_SECONDS)
         finally:
             self._journal.close()
@@ -68,6 +77,18 @@ class Scheduler:
         """Go on with other rules and another interval."""
         self._poller.rules = rules
         self._interval_seconds = interval_seconds
+
+    def _deliver_until_next_tick(self, signals: LifeSignals) -> None:
+        next_tick = time.monotonic() + self._interval_seconds
+        while not signals.is_stopping():
+            remaining = next_tick - time.monotonic()
+            if remaining <= 0:
+                return
+            signals.wait(remaining)
+            if signals.take_reload():
+                log.info("Reading the jobs anew, as asked")
+                return
+            self._reports.deliver()
 
     def _tick(self) -> None:
         try:

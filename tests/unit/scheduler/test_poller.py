@@ -1,0 +1,676 @@
+"""Each state and event through the poller, with a timetable that is driven by hand."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from freezer_model.errors import InvalidDocument
+from freezer_model.schedule import Schedule, ScheduleKind
+from freezer_scheduler.agent_process import Outcome, process_start
+from freezer_scheduler.errors import BoardRefused, JournalUnusable
+from freezer_scheduler.job_boards.memory import MemoryBoard
+from freezer_scheduler.journal import Journal
+from freezer_scheduler.poller import Poller, Rules
+from freezer_scheduler.reports import Reports
+from freezer_scheduler.runner import Runner
+
+AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+HOURLY = {"schedule_interval": "1 hours"}
+
+
+class HandTimetable:
+    """Knows what is armed; fires only when told."""
+
+    def __init__(self, run: Callable[[str], None]) -> None:
+        self.run = run
+        self.armed: dict[str, Schedule] = {}
+        self.history: list[str] = []
+        self.never: set[str] = set()
+        self.broken: set[str] = set()
+        self.closed = False
+
+    def start(self) -> None:
+        """Nothing fires by itself."""
+
+    def arm(
+        self, job_id: str, schedule: Schedule, last_run_at: datetime | None = None
+    ) -> datetime | None:
+        del last_run_at
+        self.armed.pop(job_id, None)
+        if job_id in self.broken:
+            raise InvalidDocument("job_schedule.schedule_hour", "must be an hour")
+        if job_id in self.never:
+            return None
+        self.history.append(job_id)
+        self.armed[job_id] = schedule
+        return AT + timedelta(hours=1)
+
+    def disarm(self, job_id: str) -> None:
+        self.armed.pop(job_id, None)
+
+    def next_run_at(self, job_id: str) -> datetime | None:
+        return AT + timedelta(hours=1) if job_id in self.armed else None
+
+    def close(self) -> None:
+        self.closed = True
+
+    def fire(self, job_id: str) -> None:
+        schedule = self.armed[job_id]
+        if schedule.kind in (ScheduleKind.AT_ONCE, ScheduleKind.DATE):
+            del self.armed[job_id]
+        self.run(job_id)
+
+
+class GateAgent:
+    """Runs until let go or ended; `outcome` is then its end."""
+
+    def __init__(self) -> None:
+        self.inside = threading.Event()
+        self.go = threading.Event()
+        self.go.set()
+        self.outcome = Outcome(exit_code=0, report=None, error="")
+        self.calls: list[Mapping[str, Any]] = []
+        self.was_ended = False
+
+    def __call__(self) -> "GateAgent":
+        return self
+
+    def run(
+        self,
+        freezer_action: Mapping[str, Any],
+        *,
+        max_run_seconds: int | None,
+        on_start: Callable[[int], None],
+    ) -> Outcome:
+        del max_run_seconds
+        self.calls.append(freezer_action)
+        on_start(4711)
+        self.inside.set()
+        assert self.go.wait(20)
+        return Outcome(exit_code=-15, report=None, error="") if self.was_ended else self.outcome
+
+    def end(self) -> None:
+        self.was_ended = True
+        self.go.set()
+
+
+class World:
+    """A poller and all around it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.board = MemoryBoard()
+        self.agent = GateAgent()
+        self.threads: list[threading.Thread] = []
+        self.begin_life()
+
+    def begin_life(self) -> None:
+        self.journal = Journal(self.path)
+        self.journal.open()
+        self.reports = Reports(self.board, self.journal)
+        self.poller = Poller(
+            board=self.board,
+            reports=self.reports,
+            journal=self.journal,
+            runner=Runner(
+                board=self.board, reports=self.reports, new_agent=self.agent, slots=2
+            ),
+            clock=lambda: AT,
+            rules=Rules(),
+            timetable_of=self._timetable,  # type: ignore[arg-type]  # stands for it
+        )
+        self.poller.start()
+
+    def begin_life_again(self) -> None:
+        """As after a kill: nothing is closed in order but the file."""
+        self.journal.close()
+        self.begin_life()
+
+    def _timetable(self, run: Callable[[str], None]) -> HandTimetable:
+        self.timetable = HandTimetable(run)
+        return self.timetable
+
+    def put(self, job_id: str = "a", **timing: Any) -> None:
+        self.board.put(
+            {
+                "job_id": job_id,
+                "job_schedule": timing,
+                "job_actions": [{"freezer_action": {"storage": "local"}}],
+            }
+        )
+
+    def of(self, job_id: str = "a") -> dict[str, Any]:
+        timing = self.board.jobs[job_id]["job_schedule"]
+        assert isinstance(timing, dict)
+        return timing
+
+    def words(self, job_id: str = "a") -> tuple[str, str, str]:
+        timing = self.of(job_id)
+        return timing.get("status", ""), timing.get("event", ""), timing.get("result", "")
+
+    def begin_run(self, job_id: str = "a") -> None:
+        """Fire on a thread, and return when its agent runs."""
+        self.agent.go.clear()
+        self.agent.inside.clear()
+        thread = threading.Thread(target=self.timetable.fire, args=[job_id])
+        thread.start()
+        self.threads.append(thread)
+        assert self.agent.inside.wait(20)
+
+    def end_run(self) -> None:
+        self.agent.go.set()
+        for thread in self.threads:
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    one = World(tmp_path / "journal")
+    yield one
+    one.end_run()
+    one.journal.close()
+
+
+# -- stop ------------------------------------------------------------------------------------------
+
+
+def test_a_new_job_starts_by_being_there(world: World) -> None:
+    world.put()
+    world.poller.tick()
+    assert world.words() == ("scheduled", "", "")
+    assert world.board.registered == 1
+    world.timetable.fire("a")
+    assert world.words() == ("completed", "", "success")
+    assert world.of()["time_started"] == world.of()["time_ended"] == int(AT.timestamp())
+    assert world.of()["exit_code"] == 0
+    assert "current_pid" not in world.of()
+
+
+@pytest.mark.parametrize("event", ["", "stop", "abort"])
+def test_stopped_jobs_stay_stopped(world: World, event: str) -> None:
+    world.put(status="stop", event=event)
+    world.poller.tick()
+    world.poller.tick()
+    assert world.words() == ("stop", "", "")
+    assert world.timetable.armed == {}
+
+
+def test_stopped_then_started(world: World) -> None:
+    world.put(status="stop")
+    world.poller.tick()
+    world.board.request("a", "start")
+    world.poller.tick()
+    assert world.words() == ("scheduled", "", "")
+    assert "a" in world.timetable.armed
+
+
+def test_a_stopped_job_is_removed(world: World) -> None:
+    world.put(status="stop")
+    world.poller.tick()
+    del world.board.jobs["a"]
+    world.poller.tick()
+    world.put(status="stop", event="start")
+    world.poller.tick()
+    assert world.words() == ("scheduled", "", "")
+
+
+def test_a_job_that_will_never_be_due_is_completed(world: World) -> None:
+    world.timetable.never.add("a")
+    world.put()
+    world.poller.tick()
+    assert world.words() == ("completed", "", "")
+    world.board.request("a", "start")
+    world.timetable.never.clear()
+    world.poller.tick()
+    assert world.words() == ("scheduled", "", "")
+
+
+# -- scheduled -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("event", ["stop", "abort"])
+def test_scheduled_then_stopped(world: World, event: str) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.board.request("a", event)
+    world.poller.tick()
+    assert world.words() == ("stop", "", "")
+    assert world.timetable.armed == {}
+
+
+def test_scheduled_then_started_is_armed_once(world: World) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.board.request("a", "start")
+    world.poller.tick()
+    assert world.words() == ("scheduled", "", "")
+    assert world.timetable.history == ["a"]
+
+
+def test_scheduled_then_removed(world: World) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    del world.board.jobs["a"]
+    world.poller.tick()
+    assert world.timetable.armed == {}
+
+
+# -- running ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("timing", [{}, HOURLY])
+@pytest.mark.parametrize("event", ["", "start", "stop", "abort"])
+def test_events_during_a_run(world: World, timing: dict[str, Any], event: str) -> None:
+    world.put(**timing)
+    world.poller.tick()
+    world.begin_run()
+    assert world.of()["status"] == "running"
+    assert world.of()["current_pid"] == 4711
+    if event:
+        world.board.request("a", event)
+    for _ in range(3):
+        world.poller.tick()
+    if event != "abort":
+        assert not world.agent.was_ended
+        assert world.of()["status"] == "running"
+    world.end_run()
+    repeats = timing and event in ("", "start")
+    assert world.words() == (
+        "scheduled" if repeats else "completed",
+        "",
+        "aborted" if event == "abort" else "success",
+    )
+    assert ("a" in world.timetable.armed) == bool(repeats)
+    assert len(world.agent.calls) == 1
+
+
+def test_removed_during_a_run(world: World) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.begin_run()
+    del world.board.jobs["a"]
+    world.poller.tick()
+    assert "a" in world.timetable.armed
+    world.end_run()
+    assert world.timetable.armed == {}
+    assert world.journal.unfinished() == []
+    assert world.journal.last_run_at("a") is None
+    assert world.reports.deliver()
+
+
+def test_a_start_takes_back_a_stop(world: World) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.begin_run()
+    world.board.request("a", "stop")
+    world.poller.tick()
+    world.board.request("a", "start")
+    world.poller.tick()
+    world.end_run()
+    assert world.words() == ("scheduled", "", "success")
+
+
+def test_an_event_between_two_looks_is_not_overwritten_by_the_result(world: World) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.begin_run()
+    world.board.request("a", "stop")
+    world.end_run()
+    assert world.words() == ("scheduled", "stop", "success")
+    world.poller.tick()
+    assert world.words() == ("stop", "", "success")
+
+
+def test_no_job_runs_twice_at_once(world: World) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.begin_run()
+    world.timetable.fire("a")
+    assert len(world.agent.calls) == 1
+
+
+def test_firing_what_is_not_known(world: World) -> None:
+    world.poller.fire("unknown")
+    assert world.agent.calls == []
+
+
+# -- listings --------------------------------------------------------------------------------------
+
+
+def test_a_board_that_is_away_changes_nothing(world: World) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.board.available = False
+    world.poller.tick()
+    world.timetable.fire("a")
+    assert world.words() == ("scheduled", "", "")
+    assert world.reports.undelivered_jobs() == {"a"}
+    world.board.available = True
+    world.poller.tick()
+    assert world.words() == ("scheduled", "", "success")
+    assert world.reports.undelivered_jobs() == set()
+
+
+def test_a_refused_listing_changes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+
+    def refuse() -> list[Mapping[str, Any]]:
+        raise BoardRefused("not yours")
+
+    monkeypatch.setattr(world.board, "wanted", refuse)
+    world.poller.tick()
+    assert "a" in world.timetable.armed
+
+
+def during_listing(world: World, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """A tick whose listing is read before `act` and arrives after it."""
+    wanted = world.board.wanted
+
+    def slow() -> list[Mapping[str, Any]]:
+        found = wanted()
+        act()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.board, "wanted", slow)
+        world.poller.tick()
+
+
+def test_an_old_listing_does_not_take_what_has_just_completed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put()
+    world.poller.tick()
+    during_listing(world, monkeypatch, lambda: world.timetable.fire("a"))
+    assert world.words() == ("completed", "", "success")
+    world.poller.tick()
+    assert world.timetable.history == ["a"]
+    world.board.request("a", "start")
+    world.poller.tick()
+    assert world.timetable.history == ["a", "a"]
+
+
+def test_what_completed_while_the_board_was_away_is_not_taken_again(world: World) -> None:
+    world.put()
+    world.poller.tick()
+    world.board.available = False
+    world.timetable.fire("a")
+    world.poller.tick()
+    world.board.available = True
+    world.poller.tick()
+    world.poller.tick()
+    assert world.words() == ("completed", "", "success")
+    assert world.timetable.history == ["a"]
+
+
+def test_a_report_that_cannot_be_sent_leaves_the_job_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put()
+    world.poller.tick()
+    with monkeypatch.context() as patch:
+        patch.setattr(world.reports, "deliver", lambda: False)
+        world.timetable.fire("a")
+        world.poller.tick()
+        assert world.timetable.history == ["a"]
+    world.poller.tick()
+    assert world.words() == ("completed", "", "success")
+
+
+def test_an_old_listing_does_not_remove_what_runs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    kept = world.board.jobs.pop("a")
+
+    def back() -> None:
+        world.board.jobs["a"] = kept
+        world.timetable.fire("a")
+
+    during_listing(world, monkeypatch, back)
+    assert "a" in world.timetable.armed
+
+
+# -- edits -----------------------------------------------------------------------------------------
+
+
+def edit(world: World, **timing: Any) -> None:
+    document = world.board.jobs["a"]
+    document["job_actions"] = [{"freezer_action": {"storage": "local", "edited": "yes"}}]
+    document["job_schedule"].update(timing)
+
+
+def test_an_edit_of_a_scheduled_job(world: World) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    edit(world, schedule_interval="2 hours")
+    world.poller.tick()
+    assert world.timetable.history == ["a", "a"]
+    world.timetable.fire("a")
+    assert world.agent.calls == [{"storage": "local", "edited": "yes"}]
+
+
+@pytest.mark.parametrize("seen_during_the_run", [True, False])
+def test_an_edit_during_a_run(world: World, *, seen_during_the_run: bool) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.begin_run()
+    edit(world, schedule_interval="2 hours")
+    if seen_during_the_run:
+        world.poller.tick()
+        assert world.timetable.history == ["a"]
+    world.end_run()
+    world.poller.tick()
+    assert world.timetable.history == ["a", "a"]
+    assert world.of()["schedule_interval"] == "2 hours"
+    assert world.words() == ("scheduled", "", "success")
+    world.timetable.fire("a")
+    assert world.agent.calls[-1] == {"storage": "local", "edited": "yes"}
+
+
+def test_an_edit_after_which_nothing_is_due(world: World) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.timetable.never.add("a")
+    edit(world, schedule_date="2001-01-01T00:00:00")
+    world.poller.tick()
+    assert world.words() == ("completed", "", "")
+    world.poller.tick()
+    world.timetable.never.clear()
+    world.board.request("a", "start")
+    world.poller.tick()
+    assert world.words() == ("scheduled", "", "")
+
+
+def test_an_edit_that_the_timetable_refuses(world: World) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.timetable.broken.add("a")
+    edit(world, schedule_interval="2 hours")
+    world.poller.tick()
+    assert world.words() == ("completed", "", "fail")
+    assert "schedule_hour" in world.of()["error"]
+    world.poller.tick()
+
+
+# -- refusals --------------------------------------------------------------------------------------
+
+
+def test_a_broken_job_is_told_so_and_others_go_on(world: World) -> None:
+    world.put("a", schedule_interval="1 fortnight")
+    world.put("b")
+    world.board.put({"job_id": "c", "job_actions": "none"})
+    world.poller.tick()
+    assert world.words("a") == ("completed", "", "fail")
+    assert "schedule_interval" in world.of("a")["error"]
+    assert world.words("b") == ("scheduled", "", "")
+    assert world.words("c") == ("completed", "", "fail")
+    world.poller.tick()
+
+
+def test_what_the_node_does_not_do_is_told_so(world: World) -> None:
+    world.poller.rules = Rules(
+        capabilities={"supported_storages": ["local"]}, disable_exec=True
+    )
+    world.put("a")
+    world.put("b", event="start")
+    world.board.jobs["b"]["job_actions"][0]["freezer_action"] = {"action": "exec", "command": "x"}
+    world.put("c")
+    world.board.jobs["c"]["job_actions"][0]["freezer_action"] = {}
+    world.poller.tick()
+    assert world.words("a") == ("scheduled", "", "")
+    assert world.words("b") == ("completed", "", "fail")
+    assert "disable_exec" in world.of("b")["error"]
+    assert "storage: swift" in world.of("c")["error"]
+    assert list(world.timetable.armed) == ["a"]
+
+
+def test_broken_by_an_edit(world: World) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.of()["schedule_interval"] = "often"
+    world.poller.tick()
+    assert world.words() == ("completed", "", "fail")
+    assert world.timetable.armed == {}
+
+
+def test_broken_by_an_edit_during_a_run(world: World) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.begin_run()
+    world.of()["schedule_interval"] = "often"
+    world.poller.tick()
+    assert world.of()["status"] == "running"
+    world.end_run()
+    world.poller.tick()
+    assert world.words() == ("completed", "", "fail")
+    assert "schedule_interval" in world.of()["error"]
+
+
+# -- bad days --------------------------------------------------------------------------------------
+
+
+def test_a_run_that_was_cut_is_reported_as_lost(world: World) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.journal.begin("a", AT)
+    world.journal.agent_started("a", 2**22 + 1, "1")
+    world.begin_life_again()
+    assert world.words() == ("scheduled", "", "fail")
+    assert "died" in world.of()["error"]
+    assert world.journal.unfinished() == []
+    world.poller.tick()
+    assert "a" in world.timetable.armed
+
+
+def test_the_pid_of_another_process_is_not_ended(world: World) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True
+    ) as process:
+        world.journal.begin("a", AT)
+        world.journal.agent_started("a", process.pid, "not its start")
+        world.begin_life_again()
+        assert process.poll() is None
+        world.journal.begin("a", AT)
+        world.journal.agent_started("a", process.pid, process_start(process.pid))
+        world.begin_life_again()
+        assert process.wait(20) == -15
+
+
+def test_a_journal_that_fails_leaves_no_job_running(world: World) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.journal.close()
+    world.timetable.fire("a")
+    status, _, result = world.words()
+    assert (status, result) == ("scheduled", "fail")
+    assert "journal" in world.of()["error"]
+    world.journal.open()
+    world.timetable.fire("a")
+    assert world.words() == ("scheduled", "", "success")
+
+
+def test_a_once_only_job_with_a_failing_journal_can_be_started_again(world: World) -> None:
+    world.put()
+    world.poller.tick()
+    world.journal.close()
+    world.timetable.fire("a")
+    assert world.words() == ("completed", "", "fail")
+    with suppress(JournalUnusable):
+        world.poller.tick()
+    world.journal.open()
+    world.board.request("a", "start")
+    world.poller.tick()
+    world.timetable.fire("a")
+    assert world.words() == ("completed", "", "success")
+
+
+def test_an_agent_that_cannot_start_is_a_failure(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> Outcome:
+        raise OSError("no memory")
+
+    monkeypatch.setattr(world.agent, "run", broken)
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.timetable.fire("a")
+    assert world.words() == ("scheduled", "", "fail")
+    assert world.of()["error"] == "no memory"
+
+
+def test_a_defect_in_a_run_is_a_failure(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> Outcome:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(world.agent, "run", broken)
+    world.put()
+    world.poller.tick()
+    world.timetable.fire("a")
+    assert world.words() == ("completed", "", "fail")
+    assert "oops" in world.of()["error"]
+    assert world.journal.unfinished() == []
+
+
+@pytest.mark.parametrize(
+    ("timing", "status"),
+    [(HOURLY, "scheduled"), ({}, "completed"), ({"schedule_hour": "3"}, "scheduled")],
+)
+def test_close_ends_the_agents_and_reports(
+    world: World, timing: dict[str, Any], status: str
+) -> None:
+    world.put(**timing)
+    world.poller.tick()
+    world.begin_run()
+    world.poller.close(grace_seconds=0)
+    assert world.words() == (status, "", "aborted")
+    assert world.agent.was_ended
+    assert world.timetable.closed
+    assert world.journal.unfinished() == []
+    world.poller.fire("a")
+    assert len(world.agent.calls) == 1
+
+
+def test_close_waits_for_what_ends_in_time(world: World) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.begin_run()
+    timer = threading.Timer(0.05, world.agent.go.set)
+    timer.start()
+    begun = time.monotonic()
+    world.poller.close(grace_seconds=60)
+    timer.join()
+    assert time.monotonic() - begun < 30
+    assert world.words() == ("scheduled", "", "success")
+    assert not world.agent.was_ended
