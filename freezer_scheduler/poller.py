@@ -197,7 +197,7 @@ class Poller:
                 log.info("job %s is new: %s", job.job_id, job.description or "no description")
                 known = _Known(job=job, status=JobStatus.STOP)
                 self._known[job.job_id] = known
-                self._act(known, event)
+                self._act(known, event, asked=job.state.event is not JobEvent.NONE)
             case Adopt(job=job, schedule_changed=changed):
                 self._adopt(self._known[job.job_id], job, schedule_changed=changed)
             case Act(job_id=job_id, event=event):
@@ -213,9 +213,10 @@ class Poller:
             known.schedule_changed = True
         elif known.status is JobStatus.SCHEDULED:
             self._arm(known)
-            self._settle(known, Step(status=known.status, push=True))
+            self._settle(known, Step(status=known.status, push=True), asked=False)
 
-    def _act(self, known: _Known, event: JobEvent) -> None:
+    def _act(self, known: _Known, event: JobEvent, *, asked: bool = True) -> None:
+        """Take the event; `asked`: it stands at the board, and is taken away there too."""
         if known.event is event and known.run is not None:
             return  # Remembered already.
         step = take_event(known.status, event)
@@ -230,7 +231,7 @@ class Poller:
             self._timetable.disarm(job_id)
         if step.arm:
             self._arm(known)
-        self._settle(known, step)
+        self._settle(known, step, asked=asked)
 
     def _arm(self, known: _Known) -> None:
         job = known.job
@@ -253,7 +254,7 @@ class Poller:
             log.warning("job %s: its last run is not known: %s", job_id, error)
             return None
 
-    def _settle(self, known: _Known, step: Step) -> None:
+    def _settle(self, known: _Known, step: Step, *, asked: bool) -> None:
         """Tell the board, and forget the job if nothing more is due."""
         job_id = known.job.job_id
         if job_id not in self._known:
@@ -264,15 +265,16 @@ class Poller:
             self._journal.forget(job_id)
             return
         if step.push:
-            self._push(known)
+            self._push(known, asked=asked)
         if known.status is JobStatus.COMPLETED:
             self._drop(job_id)
 
-    def _push(self, known: _Known) -> None:
+    def _push(self, known: _Known, *, asked: bool) -> None:
         state = replace(known.job.state, status=known.status, event=known.event)
         known.job = replace(known.job, state=state)
         self._touch(known)
-        consumed = known.event is JobEvent.NONE
+        # One that came since the listing was read is still to be seen.
+        consumed = asked and known.event is JobEvent.NONE
         self._reports.state(known.job.job_id, state, consumed=consumed)
 
     def _touch(self, known: _Known) -> None:
@@ -349,7 +351,7 @@ class Poller:
             self._timetable.disarm(job_id)
         known.status, known.event = step.status, JobEvent.NONE
         if step.status is JobStatus.REMOVED:
-            self._settle(known, step)
+            self._settle(known, step, asked=False)
             return
         known.job = known.job.with_state(status=step.status, event=JobEvent.NONE)
         self._touch(known)

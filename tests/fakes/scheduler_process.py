@@ -18,7 +18,7 @@ from tests.fakes.api_server import Server
 REPOSITORY = Path(__file__).parents[2]
 PROJECT = "demo"
 MARK = "FREEZER_TEST_SCHEDULER"
-WAIT_SECONDS = 25
+WAIT_SECONDS = 60
 COMMAND_SECONDS = 120
 
 
@@ -147,7 +147,9 @@ class JobDesk:
         body = {"client_id": client_id}
         assert server.send("POST", f"/v2/{PROJECT}/clients", body)[0] == 201
 
-    def create(self, actions: list[Any], schedule: dict[str, Any] | None = None, **more: Any) -> str:
+    def create(
+        self, actions: list[Any], schedule: dict[str, Any] | None = None, **more: Any
+    ) -> str:
         """The id of a new job."""
         document = {
             "client_id": self.client_id,
@@ -186,7 +188,9 @@ class JobDesk:
         found = [document["backup_metadata"] for document in answer["backups"]]
         return [metadata for metadata in found if metadata.get("job_id") == job_id]
 
-    def await_schedule(self, job_id: str, **wanted: Any) -> dict[str, Any]:
+    def await_schedule(
+        self, job_id: str, seconds: float = WAIT_SECONDS, /, **wanted: Any
+    ) -> dict[str, Any]:
         """The job's schedule as soon as it says all of this."""
         seen: dict[str, Any] = {}
 
@@ -196,7 +200,7 @@ class JobDesk:
             return all(seen.get(key) == value for key, value in wanted.items())
 
         try:
-            await_(f"{wanted} of the job", look)
+            await_(f"{wanted} of the job", look, seconds)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{json.dumps(seen, indent=1)}") from None
         return seen
@@ -208,7 +212,8 @@ def cleared(scheduler: SchedulerProcess) -> Iterator[SchedulerProcess]:
     try:
         yield scheduler
     except BaseException:
-        print(scheduler.log_text()[-8000:])
+        # For whoever reads why the test failed: the log goes with the folder.
+        sys.stderr.write(scheduler.log_text()[-8000:])
         scheduler.clear_up()
         raise
     left = scheduler.clear_up()

@@ -106,9 +106,7 @@ def test_a_continued_line_cannot_open_a_section(tmp_path: Path) -> None:
     assert read_job_file(copy).values == {"copy": str(copy), "mode": "fs\n[other]\naction = exec"}
 
 
-def test_the_job_file_is_gone_afterwards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_job_file_is_gone_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     run({"exit_code": 1})
     with pytest.raises(JobNotSupported):
@@ -176,7 +174,7 @@ def test_a_child_that_outlives_the_agent_is_ended(tmp_path: Path) -> None:
     wait_for(lambda: process_start(int(child.read_text())) is None)
 
 
-def test_a_broken_on_start_ends_the_agent(tmp_path: Path) -> None:
+def test_a_broken_on_start_ends_the_agent() -> None:
     pids: list[int] = []
 
     def broken(pid: int) -> None:

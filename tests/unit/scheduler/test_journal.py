@@ -37,7 +37,7 @@ def test_private(journal: Journal, path: Path) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
 
 
-def test_runs_survive(journal: Journal, path: Path) -> None:
+def test_runs_survive(journal: Journal) -> None:
     journal.begin("done", AT)
     journal.end("done")
     journal.begin("cut", AT)
@@ -86,7 +86,7 @@ def test_a_failing_join_changes_nothing(journal: Journal) -> None:
     journal.post("state", "a", {"status": "stop"})
 
     def broken(former: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-        raise ZeroDivisionError
+        raise ZeroDivisionError(former, later)
 
     with pytest.raises(ZeroDivisionError):
         journal.post_latest("state", "a", {}, broken)

@@ -61,6 +61,7 @@ class HandTimetable:
 
     def close(self) -> None:
         self.closed = True
+        self.armed.clear()
 
     def fire(self, job_id: str) -> None:
         schedule = self.armed[job_id]
@@ -120,9 +121,7 @@ class World:
             board=self.board,
             reports=self.reports,
             journal=self.journal,
-            runner=Runner(
-                board=self.board, reports=self.reports, new_agent=self.agent, slots=2
-            ),
+            runner=Runner(board=self.board, reports=self.reports, new_agent=self.agent, slots=2),
             clock=lambda: AT,
             rules=Rules(),
             timetable_of=self._timetable,  # type: ignore[arg-type]  # stands for it
@@ -416,15 +415,21 @@ def test_what_completed_while_the_board_was_away_is_not_taken_again(world: World
 def test_a_report_that_cannot_be_sent_leaves_the_job_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.put()
+    world.put("a")
+    world.put("b", **HOURLY)
     world.poller.tick()
     with monkeypatch.context() as patch:
         patch.setattr(world.reports, "deliver", lambda: False)
+        world.reports.leave_delivery(lambda: None)
         world.timetable.fire("a")
-        world.poller.tick()
-        assert world.timetable.history == ["a"]
+        world.timetable.fire("b")
+        for _ in range(3):
+            world.poller.tick()
+        assert world.timetable.history == ["a", "b"]
+        assert list(world.timetable.armed) == ["b"]
     world.poller.tick()
-    assert world.words() == ("completed", "", "success")
+    assert world.words("a") == ("completed", "", "success")
+    assert world.words("b") == ("scheduled", "", "success")
 
 
 def test_an_old_listing_does_not_remove_what_runs(
@@ -440,6 +445,16 @@ def test_an_old_listing_does_not_remove_what_runs(
 
     during_listing(world, monkeypatch, back)
     assert "a" in world.timetable.armed
+
+
+def test_a_stop_that_came_after_the_listing_is_not_overwritten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put(**HOURLY)
+    during_listing(world, monkeypatch, lambda: world.board.request("a", "stop"))
+    assert world.words() == ("scheduled", "stop", "")
+    world.poller.tick()
+    assert world.words() == ("stop", "", "")
 
 
 # -- edits -----------------------------------------------------------------------------------------
@@ -520,9 +535,7 @@ def test_a_broken_job_is_told_so_and_others_go_on(world: World) -> None:
 
 
 def test_what_the_node_does_not_do_is_told_so(world: World) -> None:
-    world.poller.rules = Rules(
-        capabilities={"supported_storages": ["local"]}, disable_exec=True
-    )
+    world.poller.rules = Rules(capabilities={"supported_storages": ["local"]}, disable_exec=True)
     world.put("a")
     world.put("b", event="start")
     world.board.jobs["b"]["job_actions"][0]["freezer_action"] = {"action": "exec", "command": "x"}

@@ -102,9 +102,7 @@ def test_away_then_in_order_and_once(board: LoggedBoard, reports: Reports) -> No
     assert reports.undelivered_jobs() == set()
 
 
-def test_two_states_keep_a_consumed_event_and_the_tag(
-    board: LoggedBoard, reports: Reports
-) -> None:
+def test_two_states_keep_a_consumed_event_and_the_tag(board: LoggedBoard, reports: Reports) -> None:
     board.request("a", "start")
     board.available = False
     reports.state("a", JobState(status=JobStatus.SCHEDULED), consumed=True, session_tag=7)
@@ -129,6 +127,17 @@ def test_reports_of_an_earlier_life(
     later.close()
     assert board.backups == [{"level": 0, "job_id": "a"}]
     assert board.again == [False, True]
+
+
+def test_who_delivers_is_woken(board: LoggedBoard, reports: Reports) -> None:
+    woken: list[str] = []
+    reports.leave_delivery(lambda: woken.append("now"))
+    reports.state("a", RUNNING, consumed=False)
+    reports.backup("a", {"level": 0})
+    assert (len(woken), board.arrived) == (2, [])
+    reports.leave_delivery(None)
+    reports.state("b", RUNNING, consumed=False)
+    assert board.arrived == [("a", "running"), ("a", "backup"), ("b", "running")]
 
 
 def test_one_that_is_refused_does_not_hold_up_others(board: LoggedBoard, reports: Reports) -> None:

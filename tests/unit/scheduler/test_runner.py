@@ -1,5 +1,7 @@
 """One run of a job: sessions, actions in order, retries, and always a result."""
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 
 from freezer_model.job import Job, JobResult
-from freezer_scheduler.agent_process import Outcome
+from freezer_scheduler.agent_process import AgentProcess, Outcome
 from freezer_scheduler.errors import AgentNotFound, BoardRefused, BoardUnavailable
 from freezer_scheduler.job_boards.base import SessionPlace
 from freezer_scheduler.job_boards.memory import MemoryBoard
@@ -124,11 +126,41 @@ def test_retries_end(runner: Runner, agents: ScriptedAgents) -> None:
     assert agents.called == ["a", "a"]
 
 
+def test_a_real_program_that_fails_twice(board: MemoryBoard, tmp_path: Path) -> None:
+    program = str(Path(__file__).parents[2] / "fakes" / "fake_agent.py")
+    environment = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    journal = Journal(tmp_path / "journal")
+    journal.open()
+    runner = Runner(
+        board=board,
+        reports=Reports(board, journal),
+        new_agent=lambda: AgentProcess(program, environment),
+        slots=1,
+    )
+    action = {
+        "fail_times": 2,
+        "count": str(tmp_path / "count"),
+        "report": '{"action": "backup", "level": 1}',
+        "say": "tried",
+    }
+    document = {
+        "job_id": "j",
+        "job_actions": [{"freezer_action": action, "max_retries": 2, "max_retries_interval": 0}],
+    }
+    pids: list[int] = []
+    result = runner.run(Job.from_document(document), Run(), pids.append)
+    journal.close()
+    assert result.result is JobResult.SUCCESS
+    assert len(set(pids)) == 3
+    assert board.backups == [{"action": "backup", "level": 1, "job_id": "j"}]
+
+
 def test_a_pause_gives_up_the_slot(runner: Runner, agents: ScriptedAgents) -> None:
     pausing, done = threading.Event(), threading.Event()
 
     class Pausing(Run):
         def pause(self, seconds: float) -> None:
+            super().pause(0 * seconds)
             pausing.set()
             assert done.wait(20)
 
@@ -179,9 +211,7 @@ def test_abort_before_anything(runner: Runner, agents: ScriptedAgents) -> None:
     assert agents.called == []
 
 
-def test_abort_ends_the_agent_and_starts_no_other(
-    runner: Runner, agents: ScriptedAgents
-) -> None:
+def test_abort_ends_the_agent_and_starts_no_other(runner: Runner, agents: ScriptedAgents) -> None:
     run = Run()
 
     def aborted() -> Outcome:
