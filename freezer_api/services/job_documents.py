@@ -86,7 +86,7 @@ def patched_job(
         before = stored["job_schedule"]
         editing = any(key in given for key in _EDITED)
         state = _edited_state(before, timing) if editing else _reported_state(before, timing)
-        changed["job_schedule"] = _schedule(_merged_timing(before, timing), state)
+        changed["job_schedule"] = _rescheduled(before, timing, state)
     if entries is not None:
         changed["job_actions"] = [dict(entry) for entry in entries]
     return changed
@@ -122,6 +122,20 @@ def _schedule(timing: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, 
     when = {key: timing[key] for key in SCHEDULE_KEYS if timing.get(key) not in (None, "")}
     Schedule.from_document(when)
     return {**when, **JobState.from_document(state).to_document()}
+
+
+def _rescheduled(
+    before: Mapping[str, Any], timing: Mapping[str, Any], state: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The job_schedule after a PATCH with `timing`.
+
+    A schedule that stays as it is passes unchecked: that it is broken may be what is reported.
+    """
+    unchanged = {key: before[key] for key in SCHEDULE_KEYS if key in before}
+    merged = _merged_timing(before, timing)
+    if merged == unchanged:
+        return {**unchanged, **JobState.from_document(state).to_document()}
+    return _schedule(merged, state)
 
 
 def _edited_state(before: Mapping[str, Any], timing: Mapping[str, Any]) -> dict[str, Any]:

@@ -238,10 +238,6 @@ def test_a_killed_scheduler_reports_the_lost_run_and_runs_again(
     assert (ended["result"], ended.get("error", "")) == ("success", ""), ended
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the API checks the stored schedule again and so refuses the report that it is broken",
-)
 def test_broken_jobs_that_slipped_through_fail_alone(
     scheduler: SchedulerProcess, desk: JobDesk, tmp_path: Path, database: str
 ) -> None:
