@@ -150,9 +150,16 @@ class Journal:
         job_id: str,
         content: Mapping[str, Any],
         join: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]],
+        *,
+        ends_run: bool = False,
     ) -> int:
-        """Keep a report in place of an unsent one of the same kind and job, joined with that."""
+        """Keep a report in place of an unsent one of the same kind and job, joined with that.
+
+        With `ends_run` the job's run ends in the same transaction: no kill can part the two.
+        """
         with self._changing() as change:
+            if ends_run:
+                self.end(job_id)
             rows = list(
                 change.execute(
                     "SELECT number, content FROM outbox WHERE kind = ? AND job_id = ?",

@@ -360,6 +360,7 @@ class Poller:
             known.job.state,
             consumed=consumed,
             session_tag=known.job.session_tag if known.job.session_id else None,
+            ends_run=True,
         )
         if step.status is JobStatus.COMPLETED:
             self._drop(job_id)
@@ -383,8 +384,7 @@ class Poller:
             time_ended=to_epoch(self._clock()),
             error="lost: the scheduler died during the run",
         )
-        self._reports.state(lost.job_id, state, consumed=False)
-        self._journal.end(lost.job_id)
+        self._reports.state(lost.job_id, state, consumed=False, ends_run=True)
 
     def _running(self) -> list[Run]:
         return [known.run for known in self._known.values() if known.run is not None]

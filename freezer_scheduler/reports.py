@@ -34,19 +34,26 @@ class Reports:
         self._announce = wake or self.deliver
 
     def state(
-        self, job_id: str, state: JobState, *, consumed: bool, session_tag: int | None = None
+        self,
+        job_id: str,
+        state: JobState,
+        *,
+        consumed: bool,
+        session_tag: int | None = None,
+        ends_run: bool = False,
     ) -> None:
         """Tell how the job goes.
 
         Only runtime keys are sent, so that an edit of the schedule is never overwritten, and the
-        event only if it was `consumed`: one that was asked for meanwhile stays.
+        event only if it was `consumed`: one that was asked for meanwhile stays. With `ends_run` the
+        run counts as ended from the moment that the report is written down.
         """
         changes = state.to_report()
         if not consumed:
             del changes["event"]
         content = {"changes": changes, "session_tag": session_tag}
         try:
-            self._journal.post_latest(STATE, job_id, content, _joined)
+            self._journal.post_latest(STATE, job_id, content, _joined, ends_run=ends_run)
         except JournalUnusable as error:
             # A full disk must not silence a job: send it at once, or it is lost.
             log.warning("job %s: a report could not be kept: %s", job_id, error)

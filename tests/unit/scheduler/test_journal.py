@@ -111,3 +111,17 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(JournalUnusable, match="--state-dir"):
         Journal(tmp_path / "file" / "a.journal").open()
+
+
+def test_the_report_of_an_end_and_the_end_are_one(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    journal.open()
+    journal.begin("a", datetime(2026, 11, 23, tzinfo=UTC))
+    journal.begin("b", datetime(2026, 11, 23, tzinfo=UTC))
+
+    journal.post_latest("state", "a", {}, joined, ends_run=True)
+
+    assert [run.job_id for run in journal.unfinished()] == ["b"]
+    assert [letter.job_id for letter in journal.letters()] == ["a"]
+    journal.close()
