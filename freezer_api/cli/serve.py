@@ -6,6 +6,7 @@ Exit codes: 0 ended by a signal; 1 it cannot start (port taken, store not ready,
 
 import ipaddress
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -145,6 +146,8 @@ def _serve(conf: cfg.ConfigOpts, listener: socket.socket) -> int:
         "loglevel": "warning",
         # Its default is a file in the home folder, where two services would meet.
         "control_socket_disable": True,
+        "post_fork": lambda _arbiter, _worker: _leave_when_interrupted(),
+        "post_worker_init": lambda _worker: _leave_when_interrupted(),
         "when_ready": lambda _arbiter: print(message, flush=True),  # noqa: T201 - our result
     }
     try:
@@ -152,6 +155,18 @@ def _serve(conf: cfg.ConfigOpts, listener: socket.socket) -> int:
     except SystemExit as stop:
         return int(stop.code or DONE)
     return DONE
+
+
+def _leave_when_interrupted() -> None:
+    """Make this worker end at once when it is told to quit.
+
+    gunicorn's own handler unwinds the worker from wherever the signal met it, and now and then it
+    stays: it waits for a lock that the interrupted code holds. Before a worker has set its handlers
+    it has its master's, which lose the signal. Nothing is lost by leaving: what was acknowledged is
+    in the store.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, lambda _number, _frame: os._exit(DONE))
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc] # the library has no type information
