@@ -66,6 +66,19 @@ def names_in(archive: bytes) -> set[str]:
         return {name.removeprefix("./") for name in tar.getnames()}
 
 
+@contextlib.contextmanager
+def keeping_inode_numbers(tree: Path) -> Iterator[None]:
+    """While inside, no new directory gets the inode number of a removed one.
+
+    A number that is used again makes tar record a move that never was, often one that cannot be
+    followed. Open directories keep theirs.
+    """
+    with contextlib.ExitStack() as stack:
+        for folder, _, _ in os.walk(tree):
+            stack.callback(os.close, os.open(folder, os.O_RDONLY))
+        yield
+
+
 def fake_tar(folder: Path, script: str) -> Path:
     """A program in tar's place, for what the real one does only on a bad day."""
     program = folder / "fake-tar"
@@ -110,11 +123,7 @@ class TestPlainTar:
         argv += [f"--listed-incremental={tmp_path / 'state'}", "."]
         for step in range(3):
             if step:
-                # An inode number that is used again makes tar record a move that never was, often
-                # one that cannot be followed; open directories keep theirs.
-                with contextlib.ExitStack() as stack:
-                    for folder, _, _ in os.walk(source):
-                        stack.callback(os.close, os.open(folder, os.O_RDONLY))
+                with keeping_inode_numbers(source):
                     change_tree(source, step)
             old = subprocess.run(argv, cwd=source, check=True, capture_output=True).stdout
             engine.restore(target, [old], SourceNotes())
@@ -138,11 +147,12 @@ class TestPlainTar:
             (source / name).write_text(name)
         (source / "also moves").mkdir()
         archives = [subprocess.run(argv, cwd=source, check=True, capture_output=True).stdout]
-        shutil.rmtree(source / "old")
-        (source / "moves").rename(source / "old")
-        (source / "was a file").unlink()
-        (source / "was a file").mkdir()
-        (source / "also moves").rename(source / "was a file" / "moved")
+        with keeping_inode_numbers(source):
+            shutil.rmtree(source / "old")
+            (source / "moves").rename(source / "old")
+            (source / "was a file").unlink()
+            (source / "was a file").mkdir()
+            (source / "also moves").rename(source / "was a file" / "moved")
         archives.append(subprocess.run(argv, cwd=source, check=True, capture_output=True).stdout)
         assert b"R./moves\0T./old" in archives[1]
         for archive in archives:
