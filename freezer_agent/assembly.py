@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,8 @@ from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.lock import Owner, SetLock
 from freezer_agent.engines.tar import Dereference as TarDereference
 from freezer_agent.engines.tar import TarEngine, find_gnu_tar
-from freezer_agent.errors import EngineError, WrongKey
 from freezer_agent.modes.fs import Fs
-from freezer_agent.pipeline.chain import Pipeline, Stage
+from freezer_agent.pipeline.coding import Codings
 from freezer_agent.requests import (
     BackupRequest,
     CommandRequest,
@@ -37,7 +36,6 @@ from freezer_agent.storages.local import Local
 from freezer_model.clock import Clock
 
 _ENGINE = TarEngine.name
-_LEGACY_CIPHER = "aes-256-cfb"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +77,7 @@ def _backup(request: BackupRequest, world: World) -> BackupAction:
         names=names,
         lock=_lock(storage, names, request.storage, world),
         engine=_tar([*request.excludes, *_own_container(request)], request.dereference),
-        pipeline=_pipeline(request.compression, request.pass_file, world),
+        codings=_codings(request.compression, request.pass_file, world),
         mode=Fs(sync=request.sync and not request.dry_run),
         clock=world.clock,
         progress=world.progress,
@@ -97,7 +95,7 @@ def _restore(request: RestoreRequest, world: World) -> RestoreAction:
         names=names,
         lock=_lock(storage, names, request.storage, world),
         engine=_tar(),
-        pipeline_for=lambda metadata: _inverse_of(metadata, request.pass_file, world),
+        codings=_codings(Compression.NONE, request.pass_file, world),
         clock=world.clock,
         progress=world.progress,
     )
@@ -159,67 +157,11 @@ def _own_container(request: BackupRequest) -> list[str]:
 
 def _metadata(request: BackupRequest) -> dict[str, Any]:
     """What restoring needs to know, in the words that all releases since 4 read."""
-    metadata: dict[str, Any] = {
-        "engine_name": _ENGINE,
-        "compression": str(request.compression),
-        "encryption": request.pass_file is not None,
-    }
-    if request.pass_file is not None:
-        metadata["encryption_format"] = _LEGACY_CIPHER
-    return metadata
+    return {"engine_name": _ENGINE, "compression": str(request.compression)}
 
 
-def _pipeline(compression: Compression, pass_file: Path | None, world: World) -> Pipeline:
-    stages = _compressors()[compression]()
-    if pass_file is not None:
-        stages.append(_cipher(pass_file, world))
-    return Pipeline(stages)
-
-
-def _inverse_of(metadata: Mapping[str, Any], pass_file: Path | None, world: World) -> Pipeline:
-    """The pipeline whose backward direction undoes what the metadata tells."""
-    word = metadata.get("compression") or Compression.GZIP
-    if word not in list(Compression):
-        raise EngineError(
-            f"the backup is compressed with {word!r}, which this release does not know; "
-            "restore it with the release that made it",
-        )
-    if not metadata.get("encryption"):
-        return _pipeline(Compression(word), None, world)
-    if pass_file is None:
-        raise WrongKey(
-            "Cannot restore encrypted backup without key: give --encrypt-pass-file with the file "
-            "that it was made with",
-        )
-    how = metadata.get("encryption_format", _LEGACY_CIPHER)
-    if how != _LEGACY_CIPHER:
-        raise EngineError(f"the backup is encrypted as {how!r}, which this release does not know")
-    return _pipeline(Compression(word), pass_file, world)
-
-
-def _compressors() -> Mapping[Compression, Callable[[], list[Stage]]]:
-    # Imported here, so that actions without a stream do not wait for compression libraries.
-    from freezer_agent.pipeline.compression import (  # noqa: PLC0415  # see above
-        Bzip2,
-        Gzip,
-        Xz,
-        Zstd,
-    )
-
-    return {
-        Compression.GZIP: lambda: [Gzip()],
-        Compression.BZIP2: lambda: [Bzip2()],
-        Compression.XZ: lambda: [Xz()],
-        Compression.ZSTD: lambda: [Zstd()],
-        Compression.NONE: list,
-    }
-
-
-def _cipher(pass_file: Path, world: World) -> Stage:
+def _codings(compression: Compression, pass_file: Path | None, world: World) -> Codings:
     # The cipher library takes 0.1 s to import, which only encrypted backups should pay.
-    from freezer_agent.pipeline.legacy_cipher import (  # noqa: PLC0415  # see above
-        LegacyCipher,
-        read_pass_phrase,
-    )
+    from freezer_agent.codings import CodingChoice  # noqa: PLC0415  # see above
 
-    return LegacyCipher(read_pass_phrase(pass_file), world.random_bytes)
+    return CodingChoice(compression, pass_file, world.random_bytes)

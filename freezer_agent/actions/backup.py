@@ -1,7 +1,6 @@
 """Make one backup: choose its level, stream the source into the storage, publish it last."""
 
 import contextlib
-import hashlib
 import logging
 import sys
 import tempfile
@@ -19,10 +18,10 @@ from freezer_agent.catalog.chains import choose_base, choose_id
 from freezer_agent.catalog.lock import SetLock
 from freezer_agent.consistency import consistent_tree, tree_checksum
 from freezer_agent.engines.base import Engine, EngineState, SourceNotes
-from freezer_agent.errors import Damaged, ObjectNotFound, StorageError
+from freezer_agent.errors import Damaged, ObjectNotFound, StorageError, StreamError
 from freezer_agent.modes.base import Mode
-from freezer_agent.pipeline.chain import Pipeline
-from freezer_agent.pipeline.checksum import Checksum
+from freezer_agent.pipeline.checksum import Checksum, verified
+from freezer_agent.pipeline.coding import Coding, Codings, Purpose
 from freezer_agent.pipeline.prefetch import prefetched
 from freezer_agent.pipeline.streams import counted
 from freezer_agent.requests import BackupRequest
@@ -63,7 +62,7 @@ class BackupAction:
         names: Sequence[BackupName],
         lock: SetLock,
         engine: Engine,
-        pipeline: Pipeline,
+        codings: Codings,
         mode: Mode,
         clock: Clock,
         progress: Progress,
@@ -76,7 +75,7 @@ class BackupAction:
         self._names = names
         self._lock = lock
         self._engine = engine
-        self._pipeline = pipeline
+        self._codings = codings
         self._mode = mode
         self._clock = clock
         self._progress = progress
@@ -99,11 +98,14 @@ class BackupAction:
                     excludes=self._request.excludes,
                     dereference=self._request.dereference,
                 )
-            stored = self._store(backup, state, notes, started_at)
+            coding = self._codings.begin(self._catalog.place(backup))
+            stored = self._store(backup, coding, state, notes, started_at)
             ended_at = self._clock()
             removed = self._remove_old(backup, warnings)
         document = {
             **self._facts(backup, checksum),
+            "encrypted": coding.format is not None,
+            "encryption_format": coding.format or "",
             **self._measures(notes, stored),
             "started_at": started_at.isoformat(),
             "ended_at": ended_at.isoformat(),
@@ -138,10 +140,8 @@ class BackupAction:
         if lost is not None:
             warnings.append(f"{lost.label} has lost its data: a full backup is made")
             base = None
-        elif base is not None and not self._is_fetched(base, previous):
-            warnings.append(
-                f"{base.label} has no sound engine state to build on: a full backup is made",
-            )
+        elif base is not None and (reason := self._unfit_state(base, previous)) is not None:
+            warnings.append(f"{base.label} {reason}: a full backup is made")
             base = None
         elif own and own[-1].missing_level is not None and self._request.levels.incremental:
             warnings.append(
@@ -162,48 +162,63 @@ class BackupAction:
                 return backup
         return None
 
-    def _is_fetched(self, base: Backup, previous: Path) -> bool:
-        """Whether the state of the base is there and is what was written.
+    def _unfit_state(self, base: Backup, previous: Path) -> str | None:
+        """Fetch the state of the base; the reason if it is not there or not what was written.
 
         A state that was altered would make the engine leave out files that did change.
         """
-        if not self._catalog.fetch_state(base, previous):
-            return False
         try:
-            expected = self._catalog.metadata(base).get("state_sha256")
-        except Damaged:
-            return False
-        return expected is None or expected == _sha256_of(previous)
+            metadata = self._catalog.metadata(base)
+            pipeline = self._codings.state(self._catalog.place(base), metadata)
+            chunks = self._catalog.read_state(base)
+            if isinstance(expected := metadata.get("state_sha256"), str):
+                chunks = verified(chunks, expected, base.label)
+            with previous.open("xb") as file:
+                for chunk in pipeline.backward(chunks):
+                    file.write(chunk)
+        except (ObjectNotFound, Damaged):
+            previous.unlink(missing_ok=True)
+            return "has no sound engine state to build on"
+        except StreamError as error:
+            previous.unlink(missing_ok=True)
+            return f"cannot be built on ({error})"
+        return None
 
     def _store(
         self,
         backup: Backup,
+        coding: Coding,
         state: EngineState,
         notes: SourceNotes,
         started_at: datetime,
     ) -> Stored:
         if self._request.dry_run:
-            return self._stream_away(state, notes)
+            return self._stream_away(coding, state, notes)
         try:
-            stored = self._write(backup, state, notes)
-            self._catalog.publish(backup, self._published(notes, stored, started_at))
+            stored = self._write(backup, coding, state, notes)
+            published = self._published(notes, stored, started_at)
+            self._catalog.publish(backup, coding.completed(published))
         except BaseException as error:
             error.add_note(self._discard(backup))
             raise
         return stored
 
-    def _write(self, backup: Backup, state: EngineState, notes: SourceNotes) -> Stored:
+    def _write(
+        self, backup: Backup, coding: Coding, state: EngineState, notes: SourceNotes
+    ) -> Stored:
         raw, checksum = _Sum(), Checksum()
         with (
             consistent_tree(self._mode, self._request.source) as tree,
-            contextlib.closing(self._produced(tree, state, notes, raw)) as stream,
+            contextlib.closing(self._produced(tree, coding, state, notes, raw)) as stream,
         ):
             chunks = self._lock.renewing(checksum.through(stream))
             size = self._catalog.write_data(backup, chunks)
         state_sha256 = None
         if self._request.levels.keep_state:
-            self._catalog.write_state(backup, _read(state.next))
-            state_sha256 = _sha256_of(state.next)
+            side = Checksum()
+            sealed = coding.pipeline(Purpose.STATE).forward(_read(state.next))
+            self._catalog.write_state(backup, side.through(sealed))
+            state_sha256 = side.hexdigest
         return Stored(
             raw_bytes=raw.total,
             stored_bytes=size,
@@ -211,12 +226,12 @@ class BackupAction:
             state_sha256=state_sha256,
         )
 
-    def _stream_away(self, state: EngineState, notes: SourceNotes) -> Stored:
+    def _stream_away(self, coding: Coding, state: EngineState, notes: SourceNotes) -> Stored:
         """Make the stream and store it nowhere."""
         raw, checksum = _Sum(), Checksum()
         with (
             consistent_tree(self._mode, self._request.source) as tree,
-            contextlib.closing(self._produced(tree, state, notes, raw)) as stream,
+            contextlib.closing(self._produced(tree, coding, state, notes, raw)) as stream,
         ):
             for _ in checksum.through(stream):
                 pass
@@ -229,13 +244,14 @@ class BackupAction:
     def _produced(
         self,
         tree: Path,
+        coding: Coding,
         state: EngineState,
         notes: SourceNotes,
         raw: "_Sum",
     ) -> Any:
         stream = counted(self._engine.backup(tree, state, notes), raw.add)
         stream = counted(stream, self._progress.add)
-        return prefetched(self._pipeline.forward(stream), _CHUNKS_AHEAD)
+        return prefetched(coding.pipeline(Purpose.DATA).forward(stream), _CHUNKS_AHEAD)
 
     def _published(
         self,
@@ -298,7 +314,6 @@ class BackupAction:
             "container_segments": "",
             "curr_backup_level": backup.level,
             "dry_run": request.dry_run,
-            "encrypted": request.pass_file is not None,
             "fs_real_path": str(request.source),
             "hostname": backup.name.host,
             "level": backup.level,
@@ -340,11 +355,6 @@ def _told(notes: SourceNotes) -> list[str]:
         (notes.unreadable, "could not be read and are not in the backup"),
     )
     return [f"{count} files {what}" for count, what in counts if count]
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(path: Path) -> Iterator[bytes]:

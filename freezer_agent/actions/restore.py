@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,8 @@ from freezer_agent.catalog.lock import SetLock
 from freezer_agent.consistency import tree_checksum
 from freezer_agent.engines.base import Engine, SourceNotes
 from freezer_agent.errors import Damaged, ObjectNotFound, TargetNotEmpty
-from freezer_agent.pipeline.chain import Pipeline
 from freezer_agent.pipeline.checksum import verified
+from freezer_agent.pipeline.coding import Coding, Codings, Purpose
 from freezer_agent.pipeline.prefetch import prefetched
 from freezer_agent.pipeline.streams import counted
 from freezer_agent.requests import RestoreRequest
@@ -34,7 +34,7 @@ class Level:
     """One backup to extract: how its stream is undone, and what is known of it."""
 
     backup: Backup
-    pipeline: Pipeline
+    coding: Coding
     sha256: str | None
 
 
@@ -53,7 +53,7 @@ class RestoreAction:
         names: Sequence[BackupName],
         lock: SetLock,
         engine: Engine,
-        pipeline_for: Callable[[Mapping[str, Any]], Pipeline],
+        codings: Codings,
         clock: Clock,
         progress: Progress,
     ) -> None:
@@ -63,7 +63,7 @@ class RestoreAction:
         self._names = names
         self._lock = lock
         self._engine = engine
-        self._pipeline_for = pipeline_for
+        self._codings = codings
         self._clock = clock
         self._progress = progress
 
@@ -127,11 +127,12 @@ class RestoreAction:
                 f"{backup.label} is damaged: {size} bytes are stored of {expected} that were "
                 "written; restore another date",
             )
+        coding = self._codings.opened(self._catalog.place(backup), metadata)
         sha256 = metadata.get("sha256")
         return Level(
             backup=backup,
-            pipeline=self._pipeline_for(metadata),
-            sha256=sha256 if isinstance(sha256, str) else None,
+            coding=coding,
+            sha256=sha256 if isinstance(sha256, str) and not coding.authenticates else None,
         )
 
     def _extract(self, level: Level, notes: SourceNotes, done: Sequence[Backup]) -> None:
@@ -152,7 +153,7 @@ class RestoreAction:
         chunks: Iterator[bytes] = self._catalog.read_data(level.backup)
         if level.sha256 is not None:
             chunks = verified(chunks, level.sha256, level.backup.label)
-        plain = counted(level.pipeline.backward(chunks), self._progress.add)
+        plain = counted(level.coding.pipeline(Purpose.DATA).backward(chunks), self._progress.add)
         return prefetched(plain, _CHUNKS_AHEAD)
 
     def _left_behind(self, done: Sequence[Backup]) -> str:

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from freezer_agent.catalog import layout
@@ -73,6 +72,10 @@ class Catalog:
             )
         return sorted(stored, key=lambda one: (str(one.backup.name), one.backup.taken_at))
 
+    def place(self, backup: Backup) -> str:
+        """The folder of the backup in the layout: ENGINE/HOST_NAME/LEVEL0_TIME/LEVEL_TIME."""
+        return layout.data_folder(self._engine, backup).removeprefix("data/")
+
     def metadata(self, backup: Backup) -> Mapping[str, Any]:
         """What was written down about the backup. Damaged if it is no JSON object."""
         key = layout.metadata(self._engine, backup)
@@ -97,16 +100,9 @@ class Catalog:
         """Store the stream and return its size."""
         return self._storage.write(layout.data(self._engine, backup), chunks)
 
-    def fetch_state(self, backup: Backup, into: Path) -> bool:
-        """Copy the engine state of the backup to a new file; False if none was kept."""
-        try:
-            with into.open("xb") as file:
-                for chunk in self._storage.read(layout.state(self._engine, backup)):
-                    file.write(chunk)
-        except ObjectNotFound:
-            into.unlink(missing_ok=True)
-            return False
-        return True
+    def read_state(self, backup: Backup) -> Iterator[bytes]:
+        """The engine state as it was stored. ObjectNotFound if none was kept."""
+        return self._storage.read(layout.state(self._engine, backup))
 
     def write_state(self, backup: Backup, chunks: Iterable[bytes]) -> int:
         """Store the engine state, which the next level is built on."""

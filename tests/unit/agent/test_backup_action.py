@@ -1,5 +1,6 @@
 """The backup action over a storage in memory, with engines and storages that fail."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,10 +13,10 @@ from freezer_agent.actions.base import Report, Unwatched
 from freezer_agent.catalog.backup import BackupName
 from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.lock import Owner, SetLock
+from freezer_agent.codings import CodingChoice
 from freezer_agent.engines.base import EngineState, SourceNotes
 from freezer_agent.errors import EngineError, StorageFull, StorageUnavailable
 from freezer_agent.modes.fs import Fs
-from freezer_agent.pipeline.chain import Pipeline
 from freezer_agent.requests import (
     BackupRequest,
     Compression,
@@ -132,7 +133,7 @@ def run(storage: Faulty, clock: Days, tmp_path: Path) -> Run:
                 clock=clock,
             ),
             engine=engine or Engine(),
-            pipeline=Pipeline([]),
+            codings=CodingChoice(Compression.NONE, None, os.urandom),
             mode=Fs(sync=False),
             clock=clock,
             progress=Unwatched(),

@@ -1,7 +1,6 @@
 """The catalog over a storage in memory."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -80,15 +79,14 @@ def test_metadata_that_nobody_wrote_is_damage(
         catalog.metadata(backup(1))
 
 
-def test_the_state_is_copied_to_a_file(catalog: Catalog, tmp_path: Path) -> None:
+def test_the_state_is_read_as_it_was_stored(catalog: Catalog) -> None:
     store(catalog, backup(1))
-    assert catalog.fetch_state(backup(1), tmp_path / "state")
-    assert (tmp_path / "state").read_bytes() == b"state"
+    assert b"".join(catalog.read_state(backup(1))) == b"state"
 
 
-def test_a_state_that_was_not_kept_is_no_error(catalog: Catalog, tmp_path: Path) -> None:
-    assert not catalog.fetch_state(backup(1), tmp_path / "state")
-    assert not (tmp_path / "state").exists()
+def test_a_state_that_was_not_kept_is_not_found(catalog: Catalog) -> None:
+    with pytest.raises(ObjectNotFound):
+        list(catalog.read_state(backup(1)))
 
 
 def test_the_size_of_the_data_is_known(catalog: Catalog) -> None:
