@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.services import elasticsearch
+from tests.services import elasticsearch, mariadb, postgresql
 from tests.services.elasticsearch import ElasticsearchMissing
 from tests.services.launching import ServiceMissing
 
@@ -22,6 +22,22 @@ def elasticsearch_url() -> Iterator[str]:
     require(elasticsearch.find, elasticsearch.install)
     with elasticsearch.running() as node:
         yield node.url
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[mariadb.MariaDb]:
+    """A real MariaDB."""
+    require(mariadb.find, mariadb.install)
+    with mariadb.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[postgresql.PostgreSql]:
+    """A real PostgreSQL."""
+    require(postgresql.find, postgresql.install)
+    with postgresql.running() as server:
+        yield server
 
 
 @pytest.fixture

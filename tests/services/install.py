@@ -1,13 +1,13 @@
-"""Install storage servers for the tests: python -m tests.services.install [NAME]...
+"""Install servers for the tests: python -m tests.services.install [NAME]...
 
-Without names all of them: sshd, pyftpdlib, swift, keystone. Needs root for what the system's
+Without names all of them: sshd, pyftpdlib, swift, keystone, mariadb, postgresql. Needs root for what the system's
 package manager installs; virtualenvs go to the cache folder (FREEZER_TEST_CACHE).
 """
 
 import sys
 from collections.abc import Callable
 
-from tests.services import ftp, keystone, sshd, swift
+from tests.services import ftp, keystone, mariadb, postgresql, sshd, swift
 from tests.services.launching import ServiceMissing
 
 INSTALLERS: dict[str, Callable[[], object]] = {
@@ -15,6 +15,8 @@ INSTALLERS: dict[str, Callable[[], object]] = {
     ftp.NAME: ftp.install,
     swift.NAME: swift.install,
     keystone.NAME: keystone.install,
+    "mariadb": mariadb.install,
+    "postgresql": postgresql.install,
 }
 
 
