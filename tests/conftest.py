@@ -18,6 +18,8 @@ settings.load_profile("freezer")
 def pytest_configure() -> None:
     """Make a terminated run clear up its fixtures, so that their servers end."""
     signal.signal(signal.SIGTERM, _end_run)
+    # A run in the background of a script ignores SIGINT, and its children would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _end_run(number: int, _frame: FrameType | None) -> None:
