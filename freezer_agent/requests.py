@@ -1,5 +1,6 @@
 """What a run is asked to do: one small frozen value per action. No option is seen below them."""
 
+import calendar
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -71,19 +72,66 @@ class LevelRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A length of time as people say it: calendar months, and days and hours of equal length."""
+
+    months: int = 0
+    rest: timedelta = timedelta(0)
+
+    def before(self, moment: datetime) -> datetime:
+        """The moment that long ago. The 31st becomes the last day of a shorter month."""
+        count = moment.year * 12 + moment.month - 1 - self.months
+        year, month = count // 12, count % 12 + 1
+        if year < 1:
+            return datetime.min.replace(tzinfo=moment.tzinfo)
+        day = min(moment.day, calendar.monthrange(year, month)[1])
+        try:
+            return moment.replace(year=year, month=month, day=day) - self.rest
+        except OverflowError:
+            return datetime.min.replace(tzinfo=moment.tzinfo)
+
+    def __str__(self) -> str:
+        days, seconds = self.rest.days, self.rest.seconds
+        parts = [
+            (self.months // 12, "y"),
+            (self.months % 12, "m"),
+            (days, "d"),
+            (seconds // 3600, "h"),
+        ]
+        return "".join(f"{count}{unit}" for count, unit in parts if count) or "0d"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepRules:
+    """Of how many periods the newest backup is kept; None where there is no such rule."""
+
+    last: int | None = None
+    hourly: int | None = None
+    daily: int | None = None
+    weekly: int | None = None
+    monthly: int | None = None
+    yearly: int | None = None
+    within: Span | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemovalRule:
-    """Which chains are too old: by age or by date, exactly one of them."""
+    """What is kept: what is younger than an age or a date, and what the keep rules count.
+
+    At most one of `older_than` and `before` is there, and all but that goes if nothing else
+    keeps it.
+    """
 
     older_than: timedelta | None = None
     before: datetime | None = None
+    keep: KeepRules = KeepRules()
     force: bool = False
 
-    def cutoff(self, now: datetime) -> datetime:
-        """The moment that a chain's newest level must be younger than to stay."""
+    def cutoff(self, now: datetime) -> datetime | None:
+        """What was taken after this moment stays; None if age does not count."""
         if self.before is not None:
             return self.before
-        assert self.older_than is not None  # noqa: S101  # one of the two is always there
-        return now - self.older_than
+        return now - self.older_than if self.older_than is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

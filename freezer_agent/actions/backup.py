@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from freezer_agent.actions.base import Progress, Report
-from freezer_agent.actions.prune import prune
+from freezer_agent.actions.prune import Pruned, prune
 from freezer_agent.catalog.backup import Backup, BackupName, Chain, find_levels
 from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.chains import choose_base, choose_id
@@ -101,7 +101,7 @@ class BackupAction:
             coding = self._codings.begin(self._catalog.place(backup))
             stored = self._store(backup, coding, state, notes, started_at)
             ended_at = self._clock()
-            removed = self._remove_old(backup, warnings)
+            pruned = self._remove_old(backup, warnings)
         document = {
             **self._facts(backup, checksum),
             "encrypted": coding.format is not None,
@@ -110,7 +110,8 @@ class BackupAction:
             "started_at": started_at.isoformat(),
             "ended_at": ended_at.isoformat(),
             "duration_seconds": round((ended_at - started_at).total_seconds(), 3),
-            "removed_backups": removed,
+            "removed_backups": pruned.removed,
+            "retention": pruned.told,
         }
         warnings += _told(notes)
         document["warnings"] = warnings
@@ -284,9 +285,9 @@ class BackupAction:
             )
         return "Nothing of this backup is left in the storage."
 
-    def _remove_old(self, backup: Backup, warnings: list[str]) -> list[str]:
+    def _remove_old(self, backup: Backup, warnings: list[str]) -> Pruned:
         if self._request.removal is None:
-            return []
+            return Pruned(chains=())
         try:
             return prune(
                 self._catalog,
@@ -294,12 +295,12 @@ class BackupAction:
                 self._request.removal,
                 self._clock,
                 dry_run=self._request.dry_run,
-                just_made=backup.id,
-            ).removed
+                just_made=backup,
+            )
         except StorageError as error:
             # The backup is complete; failing the run would make it be done all over again.
             warnings.append(f"the backup is complete, but old ones could not be removed: {error}")
-            return []
+            return Pruned(chains=())
 
     def _facts(self, backup: Backup, checksum: str | None) -> dict[str, Any]:
         request = self._request

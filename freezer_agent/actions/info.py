@@ -73,12 +73,12 @@ def _document(stored: Stored) -> dict[str, object]:
 
 def _row(stored: Stored) -> tuple[str, ...]:
     name, backup = stored.backup.name, stored.backup
-    when = _local(backup.taken_at)
+    when = local_time(backup.taken_at)
     size = readable_size(stored.size_bytes)
     return (name.host, name.name, stored.engine, str(backup.level), when, size)
 
 
-def _local(instant: datetime) -> str:
+def local_time(instant: datetime) -> str:
     """In the form and zone that --restore-from-date takes."""
     return instant.astimezone().strftime("%Y-%m-%dT%H:%M:%S")
 

@@ -8,13 +8,16 @@ from datetime import timedelta
 from pathlib import Path
 
 from freezer_agent.actions.base import Report, Table
-from freezer_agent.catalog.backup import BackupId, BackupName
+from freezer_agent.actions.info import local_time
+from freezer_agent.catalog.backup import Backup, BackupName
 from freezer_agent.catalog.catalog import Catalog, Orphan
-from freezer_agent.catalog.chains import Verdict, choose_expired
+from freezer_agent.catalog.chains import group_into_chains
 from freezer_agent.catalog.lock import SetLock
+from freezer_agent.catalog.retention import ChainVerdict, Verdict, choose_kept
 from freezer_agent.requests import PruneRequest, RemovalRule
 from freezer_agent.storages.base import Storage
 from freezer_model.clock import Clock
+from freezer_model.instants import to_epoch
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +30,22 @@ _ORPHAN_GRACE = timedelta(days=7)
 class Pruned:
     """Which backups were removed (or would be), and the verdict on each chain."""
 
-    verdicts: Sequence[Verdict]
+    chains: Sequence[ChainVerdict]
 
     @property
     def removed(self) -> list[str]:
         """The labels of the removed backups, the oldest first."""
-        doomed = (verdict.chain for verdict in self.verdicts if verdict.remove)
+        doomed = (verdict.chain for verdict in self.chains if verdict.remove)
         return [backup.label for chain in doomed for backup in chain.backups]
+
+    @property
+    def told(self) -> list[str]:
+        """A line for every backup: what becomes of it, and why."""
+        return [
+            f"{_word(verdict)} {verdict.backup.label}: {verdict.reason}"
+            for chain in self.chains
+            for verdict in chain.verdicts
+        ]
 
 
 def prune(
@@ -43,22 +55,23 @@ def prune(
     clock: Clock,
     *,
     dry_run: bool,
-    just_made: BackupId | None = None,
+    just_made: Backup | None = None,
 ) -> Pruned:
-    """Remove the chains that the rule calls too old. The caller holds the lock of the set."""
-    cutoff = rule.cutoff(clock())
-    verdicts = choose_expired(
-        catalog.chains(names),
-        cutoff,
-        force=rule.force,
-        just_made=just_made,
-    )
+    """Remove the chains that the rule does not keep. The caller holds the lock of the set.
+
+    `just_made` counts as a backup even if it is not listed: in a dry run it never is, and some
+    storages list late.
+    """
+    listed = [backup for chain in catalog.chains(names) for backup in chain.backups]
+    if just_made is not None and just_made not in listed:
+        listed.append(just_made)
+    verdicts = choose_kept(group_into_chains(listed), rule, clock(), just_made=just_made)
     for verdict in verdicts:
         chain, word = verdict.chain, "remove" if verdict.remove else "keep"
         log.info("%s the chain of %s: %s", word, chain.backups[0].label, verdict.reason)
         if verdict.remove and not dry_run:
             catalog.remove(chain.backups)
-    return Pruned(verdicts=verdicts)
+    return Pruned(chains=verdicts)
 
 
 class PruneAction:
@@ -113,6 +126,7 @@ class PruneAction:
                 yield
 
     def _report(self, pruned: Pruned, orphans: Sequence[Orphan], leftovers: int) -> Report:
+        verdicts = [verdict for chain in pruned.chains for verdict in chain.verdicts]
         return Report(
             document={
                 "action": "admin",
@@ -122,6 +136,11 @@ class PruneAction:
                 "removed_backups": pruned.removed,
                 "removed_orphans": [orphan.label for orphan in orphans],
                 "removed_temporary_files": leftovers,
+                "backups": [_document(verdict) for verdict in verdicts],
+                "orphans": [
+                    {"backup": one.label, "size": one.size_bytes, "objects": len(one.keys)}
+                    for one in orphans
+                ],
                 "chains": [
                     {
                         "level_zero": verdict.chain.backups[0].label,
@@ -129,21 +148,40 @@ class PruneAction:
                         "removed": verdict.remove,
                         "reason": verdict.reason,
                     }
-                    for verdict in pruned.verdicts
+                    for verdict in pruned.chains
                 ],
             },
             table=Table(
-                columns=("", "Chain", "Backups", "Reason"),
-                rows=[_row(verdict) for verdict in pruned.verdicts]
-                + [("remove", one.label, "0", "left behind by a dead run") for one in orphans],
+                columns=("", "Backup", "Level", "Date", "Reason"),
+                rows=[_row(verdict) for verdict in verdicts]
+                + [
+                    ("remove", one.label, "", local_time(one.taken_at), "left by a dead run")
+                    for one in orphans
+                ],
             ),
         )
 
 
+def _document(verdict: Verdict) -> dict[str, object]:
+    backup = verdict.backup
+    return {
+        "backup": backup.label,
+        "level": backup.level,
+        "time_stamp": to_epoch(backup.taken_at),
+        "removed": verdict.remove,
+        "reason": verdict.reason,
+    }
+
+
 def _row(verdict: Verdict) -> tuple[str, ...]:
     return (
-        "remove" if verdict.remove else "keep",
-        verdict.chain.backups[0].label,
-        str(len(verdict.chain.backups)),
+        _word(verdict),
+        verdict.backup.label,
+        str(verdict.backup.level),
+        local_time(verdict.backup.taken_at),
         verdict.reason,
     )
+
+
+def _word(verdict: Verdict) -> str:
+    return "remove" if verdict.remove else "keep"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from freezer_agent.actions.base import Progress, Report
-from freezer_agent.actions.prune import prune
+from freezer_agent.actions.prune import Pruned, prune
 from freezer_agent.catalog.backup import Backup, BackupName
 from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.chains import choose_restore_chain
@@ -83,7 +83,7 @@ class RestoreAction:
             for position, level in enumerate(levels):
                 self._extract(level, notes, chain[:position])
             self._compare_checksum()
-            removed = self._remove_old()
+            pruned = self._remove_old()
         ended_at = self._clock()
         wanted = chain[-1]
         return Report(
@@ -99,7 +99,8 @@ class RestoreAction:
                 "started_at": started_at.isoformat(),
                 "ended_at": ended_at.isoformat(),
                 "duration_seconds": round((ended_at - started_at).total_seconds(), 3),
-                "removed_backups": removed,
+                "removed_backups": pruned.removed,
+                "retention": pruned.told,
                 "warnings": list(notes.names),
             },
             warnings=list(notes.names),
@@ -179,9 +180,9 @@ class RestoreAction:
                 f"in {str(self._request.target)!r}",
             )
 
-    def _remove_old(self) -> list[str]:
+    def _remove_old(self) -> Pruned:
         rule, dry_run = self._request.removal, self._request.dry_run
         if rule is None:
-            return []
+            return Pruned(chains=())
         with contextlib.nullcontext() if dry_run else self._lock.held():
-            return prune(self._catalog, self._names, rule, self._clock, dry_run=dry_run).removed
+            return prune(self._catalog, self._names, rule, self._clock, dry_run=dry_run)

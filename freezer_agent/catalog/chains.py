@@ -1,21 +1,11 @@
-"""Which backup to build on, which to restore and which to remove. Pure decisions over listings."""
+"""Which backup to build on and which to restore. Pure decisions over listings."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from freezer_agent.catalog.backup import Backup, BackupId, BackupName, Chain, find_levels
 from freezer_agent.errors import ChainBroken, NoBackupBefore
 from freezer_agent.requests import LevelRules
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """Whether a chain stays, and the reason that an operator reads."""
-
-    chain: Chain
-    remove: bool
-    reason: str
 
 
 def group_into_chains(backups: Iterable[Backup]) -> list[Chain]:
@@ -89,38 +79,6 @@ def choose_restore_chain(
                 raise ChainBroken(str(chain.name), levels.missing, last_good)
             return list(levels.backups)
     raise NoBackupBefore(str(name), at)
-
-
-def choose_expired(
-    chains: Sequence[Chain],
-    cutoff: datetime,
-    *,
-    force: bool = False,
-    just_made: BackupId | None = None,
-) -> list[Verdict]:
-    """For each chain whether it goes, oldest first.
-
-    A chain goes as a whole, once its newest level is not younger than `cutoff`. The newest chain
-    that can be restored stays, unless `force`; the chain of `just_made` stays always.
-    """
-    whole = [chain for chain in chains if chain.missing_level is None]
-    last_whole = max(whole, key=lambda chain: chain.newest.taken_at, default=None)
-    verdicts = []
-    for chain in chains:
-        newest = chain.newest.taken_at.isoformat()
-        if just_made is not None and chain.level_zero_at == just_made.level_zero_at:
-            verdict = Verdict(chain=chain, remove=False, reason="this run has just added to it")
-        elif chain.newest.taken_at > cutoff:
-            reason = f"its newest level, of {newest}, is younger than {cutoff.isoformat()}"
-            verdict = Verdict(chain=chain, remove=False, reason=reason)
-        elif chain is last_whole and not force:
-            reason = "it is the last complete chain (--force removes it too)"
-            verdict = Verdict(chain=chain, remove=False, reason=reason)
-        else:
-            reason = f"its newest level, of {newest}, is not younger than {cutoff.isoformat()}"
-            verdict = Verdict(chain=chain, remove=True, reason=reason)
-        verdicts.append(verdict)
-    return verdicts
 
 
 def _is_finished(chain: Chain, highest: int, rules: LevelRules, now: datetime) -> bool:

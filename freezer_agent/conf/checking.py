@@ -17,6 +17,7 @@ from freezer_agent.requests import (
     Compression,
     Dereference,
     InfoRequest,
+    KeepRules,
     LevelRules,
     PruneRequest,
     RemovalRule,
@@ -49,6 +50,7 @@ _LATER_TEXTS = {
 """Options whose feature this release lacks: refused when asked for, never passed over."""
 
 _REMOVAL_OPTIONS = ("remove_older_than", "remove_before_date", "remove_from_date")
+_KEPT = ("last", "hourly", "daily", "weekly", "monthly", "yearly", "within")
 _TEMPLATE_WORD = re.compile(r"\{([^{}]*)\}")
 _CHECKSUM = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
@@ -140,7 +142,8 @@ class _Checker:
         removal = self._removal()
         if removal is None:
             named = ", ".join(f"--{name.replace('_', '-')}" for name in _REMOVAL_OPTIONS)
-            self._reasons.append(f"action admin needs one of {named}")
+            keeping = ", ".join(f"--keep-{word}" for word in _KEPT)
+            self._reasons.append(f"action admin needs one of {named}, {keeping}")
             removal = RemovalRule(older_than=timedelta.max)
         return PruneRequest(
             storage=self._storage(),
@@ -283,12 +286,14 @@ class _Checker:
         if len(given) > 1:
             named = " and ".join(f"--{name.replace('_', '-')}" for name in given)
             self._reasons.append(f"{named} say the same thing twice: give one of them")
-        if not given:
+        keep = KeepRules(**{name: options[f"keep_{name}"] for name in _KEPT})
+        if not given and keep == KeepRules():
             return None
         days = options["remove_older_than"]
         return RemovalRule(
             older_than=self._days(days, "remove_older_than") if days is not None else None,
             before=self._instant("remove_before_date") or self._instant("remove_from_date"),
+            keep=keep,
             force=options["force"],
         )
 

@@ -1,11 +1,17 @@
 """Kinds of option values that oslo.config does not have."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 from oslo_config import types
 
+from freezer_agent.requests import Span
+
 _RATE = re.compile(r"(\d+)\s*(?:([kmg])(?:i?b?|ilo|ega|iga|ebi|ibi)?)?", re.IGNORECASE | re.ASCII)
+_SPAN = re.compile(
+    r"(?=.)(?:(\d{1,4})y)?(?:(\d{1,5})m)?(?:(\d{1,5})w)?(?:(\d{1,6})d)?(?:(\d{1,7})h)?", re.ASCII
+)
 _POWERS = {None: 0, "k": 1, "m": 2, "g": 3}
 
 
@@ -53,6 +59,36 @@ class Rate(types.ConfigType):
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rate)
+
+    __hash__ = None  # type: ignore[assignment]  # oslo's types are compared, not hashed
+
+    def _formatter(self, value: Any) -> str:
+        return str(value)
+
+
+class LengthOfTime(types.ConfigType):
+    """A length of time: 14d, 2w, 6m, 1y6m, 36h; a number alone is days."""
+
+    def __init__(self) -> None:
+        super().__init__(type_name="length of time value")
+
+    def __call__(self, value: Any) -> Span:
+        """The span. ValueError for anything else, and for no time at all."""
+        text = str(value).strip().lower()
+        match = _SPAN.fullmatch(f"{text}d" if text[-1:].isdigit() else text)
+        if match is None:
+            raise ValueError(f"{text!r} is no length of time: give 14d, 2w, 6m, 1y6m or 36h")
+        years, months, weeks, days, hours = (int(part or 0) for part in match.groups())
+        span = Span(months=12 * years + months, rest=timedelta(weeks=weeks, days=days, hours=hours))
+        if not span.months and not span.rest:
+            raise ValueError(f"{text!r} is no time at all")
+        return span
+
+    def __repr__(self) -> str:
+        return "LengthOfTime"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LengthOfTime)
 
     __hash__ = None  # type: ignore[assignment]  # oslo's types are compared, not hashed
 

@@ -2,7 +2,7 @@
 
 from oslo_config import cfg
 
-from freezer_agent.conf.kinds import FlagOrText
+from freezer_agent.conf.kinds import FlagOrText, LengthOfTime
 
 TITLE = "Levels of incremental backups"
 
@@ -62,10 +62,33 @@ REMOVAL_OPTIONS = (
         metavar="YYYY-MM-DDThh:mm:ss",
         help="The former name of --remove-before-date.",
     ),
+    *(
+        cfg.IntOpt(
+            f"keep-{word}",
+            min=1,
+            metavar="N",
+            help=f"Keep {what}, and what they build on; remove what no keep option counts.",
+        )
+        for word, what in (
+            ("last", "the newest N backups"),
+            ("hourly", "the newest backup of each of the last N hours that have one"),
+            ("daily", "the newest backup of each of the last N days that have one"),
+            ("weekly", "the newest backup of each of the last N weeks that have one"),
+            ("monthly", "the newest backup of each of the last N months that have one"),
+            ("yearly", "the newest backup of each of the last N years that have one"),
+        )
+    ),
+    cfg.Opt(
+        "keep-within",
+        type=LengthOfTime(),
+        metavar="TIME",
+        help="Keep the backups that are at most this much older than the newest one: 14d, 2w, 6m, "
+        "1y6m, 36h.",
+    ),
     cfg.BoolOpt(
         "force",
         default=False,
-        help="Remove the last complete chain of a name too, which is kept otherwise.",
+        help="Remove the last backup of a name that can be restored too, which is kept otherwise.",
     ),
     cfg.IntOpt(
         "fullbackup-rotation",

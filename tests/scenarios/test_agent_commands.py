@@ -177,11 +177,46 @@ def test_the_last_chain_stays_unless_forced(agent: AgentCommand, source: Path) -
     words = ["--action", "admin", *agent.storage, "-N", "name", "-R", "0"]
     age(agent, 100)
     ended = agent.run(*words)
-    assert "last complete chain" in ended.stdout
+    assert "the last backup that can be restored" in ended.stdout
     assert len(agent.listed()) == 1
     assert agent.run(*words, "--force").status == 0
     assert agent.listed() == []
     assert [path for path in agent.container.rglob("*") if path.is_file()] == []
+
+
+def test_keep_rules_tell_before_they_remove(agent: AgentCommand, source: Path) -> None:
+    for _ in range(3):
+        agent.backup(source, "--max-level", "1")
+        age(agent, 86400)
+    words = ["--action", "admin", *agent.storage, "-N", "name", "--keep-daily", "1"]
+    dry = agent.run(*words, "--dry-run")
+    assert [line.split()[1] for line in dry.stdout.splitlines()[3:-1]] == ["remove"] * 2 + ["keep"]
+    assert "no more of the last 1 days" in dry.stdout
+    assert "days 1 of 1" in dry.stdout
+    as_json = agent.run(*words, "--dry-run", "--json").report
+    assert [one["removed"] for one in as_json["backups"]] == [True, True, False]
+    assert len(agent.listed()) == 3
+    assert agent.run(*words).status == 0
+    assert [one["level"] for one in agent.listed()] == [0]
+    dry = agent.run(*words, "--keep-within", "soon")
+    assert dry.status == 1
+    assert "length of time" in dry.stderr
+
+
+@pytest.mark.parametrize("action", ["backup", "restore"])
+def test_backup_and_restore_remove_too_and_tell(
+    agent: AgentCommand, source: Path, action: str
+) -> None:
+    for _ in range(3):
+        agent.backup(source)
+    if action == "backup":
+        report = agent.backup(source, "--keep-last", "2")
+    else:
+        words = ("--keep-last", "2", "--metadata-out", "-")
+        report = agent.restore(agent.folder / "out", *words).report
+    assert len(agent.listed()) == 2
+    assert len(report["removed_backups"]) == (2 if action == "backup" else 1)
+    assert report["retention"][-1].startswith("keep ")
 
 
 def test_a_backup_never_removes_what_it_made(agent: AgentCommand, source: Path) -> None:

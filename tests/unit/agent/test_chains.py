@@ -1,4 +1,4 @@
-"""The rules about which backup to build on, to restore and to remove."""
+"""The rules about which backup to build on and to restore."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from freezer_agent.catalog.backup import Backup, BackupId, BackupName, Chain
 from freezer_agent.catalog.chains import (
     choose_base,
-    choose_expired,
     choose_id,
     choose_restore_chain,
     group_into_chains,
 )
 from freezer_agent.errors import ChainBroken, NoBackupBefore
-from freezer_agent.requests import LevelRules, RemovalRule
+from freezer_agent.requests import LevelRules
 
 NAME = BackupName(host="host", name="name")
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -121,33 +120,6 @@ def test_no_backup_at_the_date(rows: Rows) -> None:
         choose_restore_chain(chains(*rows), NAME, day(-1))
 
 
-@pytest.mark.parametrize(
-    ("rows", "cutoff", "force", "expected"),
-    [
-        ([(0, 0, 0), (5, 5, 0)], 1, False, [True, False]),
-        ([(0, 0, 0), (5, 5, 0)], 0, False, [True, False]),
-        ([(0, 0, 0), (0, 6, 1), (5, 5, 0), (7, 7, 0)], 5, False, [False, True, False]),
-        ([(0, 0, 0), (5, 5, 0)], 9, False, [True, False]),
-        ([(0, 0, 0), (5, 5, 0)], 9, True, [True, True]),
-        # The newest chain is broken: the one before it is the last that can be restored.
-        ([(0, 0, 0), (5, 5, 0), (5, 7, 2)], 9, False, [False, True]),
-        ([], 9, True, []),
-    ],
-)
-def test_which_chains_are_removed(
-    rows: Rows, cutoff: float, *, force: bool, expected: list[bool]
-) -> None:
-    verdicts = choose_expired(chains(*rows), day(cutoff), force=force)
-    assert [verdict.remove for verdict in verdicts] == expected
-    assert all(verdict.reason for verdict in verdicts)
-
-
-def test_what_a_run_has_just_made_is_never_removed() -> None:
-    found = chains(*UP_TO_TWO)
-    verdicts = choose_expired(found, day(9), force=True, just_made=found[0].newest.id)
-    assert [verdict.remove for verdict in verdicts] == [False]
-
-
 @pytest.mark.parametrize("now", [2, 2.0000001, 1, -50])
 def test_moments_strictly_rise(now: float) -> None:
     found = chains(*UP_TO_TWO)
@@ -158,11 +130,6 @@ def test_an_increment_stays_in_the_chain_of_its_base() -> None:
     found = chains(*UP_TO_TWO)
     identity = choose_id(found, found[0].newest, day(4))
     assert identity == BackupId(level_zero_at=day(0), taken_at=day(4), level=3)
-
-
-def test_the_cutoff_is_a_date_or_an_age() -> None:
-    assert RemovalRule(older_than=3 * DAY).cutoff(day(10)) == day(7)
-    assert RemovalRule(before=day(1)).cutoff(day(10)) == day(1)
 
 
 @settings(max_examples=200)
