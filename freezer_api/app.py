@@ -11,12 +11,12 @@ from falcon.media import JSONHandler
 from freezer_api.http import errors
 from freezer_api.http.bodies import Bodies
 from freezer_api.http.edge import Edge
-from freezer_api.http.middleware import JsonOnly
+from freezer_api.http.middleware import JsonOnly, RouteSeen
 from freezer_api.http.paging import Paging
 from freezer_api.identity.middleware import Identity, ReadIdentity
 from freezer_api.identity.trusts import Trusts
 from freezer_api.policies.enforcer import Enforcer
-from freezer_api.resources import actions, backups, clients, home, jobs, sessions, versions
+from freezer_api.resources import actions, backups, clients, health, home, jobs, sessions, versions
 from freezer_api.services.actions import ActionService
 from freezer_api.services.backups import BackupService
 from freezer_api.services.changes import Changes, Sleep
@@ -25,12 +25,13 @@ from freezer_api.services.job_actions import JobActions
 from freezer_api.services.jobs import DelegationRule, JobService
 from freezer_api.services.memberships import Memberships
 from freezer_api.services.sessions import SessionService
+from freezer_api.services.sightings import Sightings
 from freezer_api.store.base import DocumentStore
 from freezer_model.clock import Clock
 
 App = falcon.App[falcon.Request, falcon.Response]
 
-PUBLIC_ROUTES = frozenset({"/", "/healthcheck"})
+PUBLIC_ROUTES = frozenset({"/", "/healthcheck", "/healthcheck/ready"})
 """Answered to everybody, without a token."""
 
 _OTHER_TYPES = {"/healthcheck": falcon.MEDIA_TEXT, "/v2": home.MEDIA_TYPE}
@@ -57,8 +58,13 @@ def make_app(
     sleep: Sleep,
     limits: Limits,
     disabled_by: Path,
+    seconds: Callable[[], float],
+    sightings: Sightings,
 ) -> App:
-    """The whole API over these collaborators, without what stands before it (see `assembly`)."""
+    """The whole API over these collaborators, without what stands before it (see `assembly`).
+
+    `seconds` is a clock that only grows.
+    """
     edge = Edge(
         enforcer=enforcer,
         bodies=Bodies(max_bytes=limits.max_body_bytes, max_nesting=limits.max_nesting),
@@ -85,13 +91,14 @@ def make_app(
     )
     routes: dict[str, object] = {
         "/": versions.Versions(),
-        "/healthcheck": versions.Healthcheck(disabled_by),
+        "/healthcheck": health.Liveness(disabled_by),
+        "/healthcheck/ready": health.Readiness(store, disabled_by, seconds),
         "/v2": home.Home(),
         "/v2/{project_id}/backups": backups.Backups(backup_service, edge),
         "/v2/{project_id}/backups/{backup_id}": backups.Backup(backup_service, edge),
         "/v2/{project_id}/clients": clients.Clients(client_service, edge),
         "/v2/{project_id}/clients/{client_id}": clients.Client(client_service, edge),
-        "/v2/{project_id}/jobs": jobs.Jobs(job_service, edge),
+        "/v2/{project_id}/jobs": jobs.Jobs(job_service, edge, sightings),
         "/v2/{project_id}/jobs/{job_id}": jobs.Job(job_service, edge),
         "/v2/{project_id}/jobs/{job_id}/event": jobs.JobEvents(job_service, edge),
         "/v2/{project_id}/actions": actions.Actions(action_service, edge),
@@ -113,7 +120,7 @@ def make_app(
 
 def _bare_app(read_identity: ReadIdentity) -> App:
     app: App = falcon.App(
-        middleware=[JsonOnly(_OTHER_TYPES), Identity(read_identity, PUBLIC_ROUTES)]
+        middleware=[RouteSeen(), JsonOnly(_OTHER_TYPES), Identity(read_identity, PUBLIC_ROUTES)]
     )
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.auto_parse_qs_csv = True

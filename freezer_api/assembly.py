@@ -16,20 +16,38 @@ from freezer_api.http.middleware import PublicPaths, RequestId
 from freezer_api.http.proxies import ProxyHeaders
 from freezer_api.identity.middleware import claimed_identity, confirmed_identity
 from freezer_api.identity.trusts import NoTrusts
+from freezer_api.metrics.cache import FleetCache
+from freezer_api.metrics.fleet import read_fleet
+from freezer_api.metrics.meters import Meters
+from freezer_api.metrics.page import MetricsPage
+from freezer_api.metrics.requests import MeasuredRequests
+from freezer_api.metrics.sightings import SharedSightings
 from freezer_api.policies.enforcer import Enforcer
 from freezer_api.services.jobs import DelegationRule
+from freezer_api.services.sightings import NoSightings
 from freezer_api.store.base import DocumentStore, ManagedStore
+from freezer_api.store.measured import Measured
 from freezer_model.clock import utc_now
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+SIGHTINGS = "sightings"
+"""The file, in the folder of the metrics, that tells when clients were last seen."""
 
-def application_from(conf: cfg.ConfigOpts, store: DocumentStore) -> "WSGIApplication":
-    """The whole service as a WSGI application, with all that stands before the API itself."""
+
+def application_from(
+    conf: cfg.ConfigOpts, store: DocumentStore, metrics: Path | None = None
+) -> "WSGIApplication":
+    """The whole service as a WSGI application, with all that stands before the API itself.
+
+    `metrics` is the folder in which workers keep their numbers (see `metrics.meters.activate`), None
+    where nobody asks for them.
+    """
     strategy = conf.auth_strategy
+    meters = None if metrics is None else Meters()
     app = make_app(
-        store=store,
+        store=store if meters is None else Measured(store, meters, time.perf_counter),
         enforcer=Enforcer(conf, time.monotonic),
         read_identity={"keystone": confirmed_identity, "noauth": claimed_identity}[strategy],
         trusts=NoTrusts(),
@@ -46,13 +64,35 @@ def application_from(conf: cfg.ConfigOpts, store: DocumentStore) -> "WSGIApplica
             max_nesting=conf.max_nesting,
         ),
         disabled_by=Path(conf.healthcheck.disable_by_file_path),
+        seconds=time.monotonic,
+        sightings=NoSightings() if metrics is None else SharedSightings(metrics / SIGHTINGS),
     )
     application: WSGIApplication = app
     if strategy == "keystone":
         application = PublicPaths(app, _token_required(app, conf), PUBLIC_ROUTES)
     if conf.oslo_middleware.enable_proxy_headers_parsing:
         application = ProxyHeaders(application)
-    return RequestId(application, lambda: str(uuid.uuid4()))
+    application = RequestId(application, lambda: str(uuid.uuid4()))
+    if meters is not None:
+        application = MeasuredRequests(application, meters, time.perf_counter)
+    return application
+
+
+def metrics_page_from(
+    conf: cfg.ConfigOpts, store: DocumentStore, folder: Path, started_at: float
+) -> "WSGIApplication":
+    """The page with the numbers of all workers; `started_at`, in epoch seconds, is the service's."""
+    cache = FleetCache(
+        folder,
+        lambda: read_fleet(store, conf.metrics.max_series),
+        refresh_seconds=conf.metrics.refresh_seconds,
+    )
+    return MetricsPage(
+        cache=cache,
+        sightings=SharedSightings(folder / SIGHTINGS),
+        store_is_ready=store.ready,
+        started_at=started_at,
+    )
 
 
 def _token_required(application: "WSGIApplication", conf: cfg.ConfigOpts) -> "WSGIApplication":

@@ -13,6 +13,7 @@ RUNTIME_KEYS = (
     "time_created",
     "time_started",
     "time_ended",
+    "time_succeeded",
     "current_pid",
     "event",
     "status",
@@ -77,6 +78,8 @@ class JobState:
     time_created: int = NO_INSTANT
     time_started: int = NO_INSTANT
     time_ended: int = NO_INSTANT
+    time_succeeded: int = NO_INSTANT
+    """When the last run ended that succeeded. Kept by the API, since later runs may fail."""
     current_pid: int | None = None
     exit_code: int | None = None
     error: str = ""
@@ -108,6 +111,7 @@ class JobState:
             time_created=number("time_created", NO_INSTANT),
             time_started=number("time_started", NO_INSTANT),
             time_ended=number("time_ended", NO_INSTANT),
+            time_succeeded=number("time_succeeded", NO_INSTANT),
             current_pid=number("current_pid", None),
             exit_code=number("exit_code", None),
             error=str(document.get("error") or ""),
@@ -123,6 +127,8 @@ class JobState:
             "time_started": self.time_started,
             "time_ended": self.time_ended,
         }
+        if self.time_succeeded != NO_INSTANT:
+            document["time_succeeded"] = self.time_succeeded
         if self.current_pid is not None:
             document["current_pid"] = self.current_pid
         if self.exit_code is not None:
@@ -136,6 +142,7 @@ class JobState:
         gone = {"current_pid": None, "exit_code": None, "error": None}
         report = gone | self.to_document()
         del report["time_created"]
+        report.pop("time_succeeded", None)
         return report
 
 

@@ -15,6 +15,7 @@ from freezer_api.conf import (
     centralized_scheduler,
     elasticsearch,
     healthcheck,
+    metrics,
     oslo_middleware,
     service,
     sql,
@@ -32,6 +33,7 @@ _GROUPS = (
     elasticsearch,
     centralized_scheduler,
     healthcheck,
+    metrics,
     oslo_middleware,
 )
 

@@ -40,6 +40,24 @@ class RequestId:
         return self._application(environ, start)
 
 
+ROUTE_KEY = "freezer.route"
+"""Where a request's environment holds the template of its route, once it has one."""
+
+
+class RouteSeen:
+    """Falcon middleware: tells what stands before the application which route a request took."""
+
+    def process_resource(
+        self,
+        req: falcon.Request,
+        _resp: falcon.Response,
+        _resource: object,
+        _params: dict[str, Any],
+    ) -> None:
+        """Called between routing and the resource's method."""
+        req.env[ROUTE_KEY] = req.uri_template
+
+
 class JsonOnly:
     """Falcon middleware: whoever does not want JSON is told so, except where `other_types` are."""
 

@@ -11,6 +11,7 @@ from freezer_api.schemas import jobs as schemas
 from freezer_api.schemas.validator import Schema
 from freezer_api.services.job_documents import with_defaults
 from freezer_api.services.jobs import JobService
+from freezer_api.services.sightings import Sightings
 from freezer_model.job import JobEvent
 from freezer_model.job_events import REQUESTABLE
 
@@ -20,17 +21,20 @@ _SEE_ALL = "jobs:get_all_projects"
 class Jobs:
     """/jobs."""
 
-    def __init__(self, jobs: JobService, edge: Edge) -> None:
+    def __init__(self, jobs: JobService, edge: Edge, sightings: Sightings) -> None:
         self._jobs = jobs
         self._edge = edge
+        self._sightings = sightings
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List; with all_projects those of every project, for whom that is allowed."""
         caller = self._edge.admit(req, "jobs:get_all")
         sees_all = self._edge.allows(caller, _SEE_ALL)
+        criteria = self._edge.bodies.optional(req)
+        self._sightings.note(caller.project_id, criteria)
         found = self._jobs.search(
             caller,
-            self._edge.bodies.optional(req),
+            criteria,
             self._edge.paging.page(req),
             everywhere=flag(req, "all_projects") and sees_all,
             sees_processes=sees_all,

@@ -1,6 +1,4 @@
-"""GET /: which versions of the API there are. GET /healthcheck: whether to send requests here."""
-
-from pathlib import Path
+"""GET /: which versions of the API there are."""
 
 import falcon
 
@@ -20,23 +18,5 @@ class Versions:
         }
         resp.status = falcon.HTTP_300
         resp.media = {"versions": [version]}
-
-    on_head = on_get
-
-
-class Healthcheck:
-    """Lives as long as the process does, and until the operator puts a file in the way."""
-
-    def __init__(self, disabled_by: Path) -> None:
-        self._disabled_by = disabled_by
-
-    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer 200 OK, or 503 while the file is there."""
-        resp.content_type = falcon.MEDIA_TEXT
-        if self._disabled_by.exists():
-            resp.status = falcon.HTTP_503
-            resp.text = "DISABLED BY FILE"
-        else:
-            resp.text = "OK"
 
     on_head = on_get

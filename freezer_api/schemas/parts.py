@@ -32,6 +32,7 @@ JOB_SCHEDULE = {
         "time_created": INTEGER,
         "time_started": INTEGER,
         "time_ended": INTEGER,
+        "time_succeeded": INTEGER,
         "current_pid": INTEGER,
         "exit_code": INTEGER,
         "error": TEXT,

@@ -10,7 +10,7 @@ from freezer_api.identity.context import Context
 from freezer_api.services.documents import present
 from freezer_model.errors import InvalidDocument
 from freezer_model.instants import NO_INSTANT
-from freezer_model.job import RUNTIME_KEYS, JobState
+from freezer_model.job import RUNTIME_KEYS, JobResult, JobState
 from freezer_model.schedule import CRON_KEYS, SCHEDULE_KEYS, Schedule
 
 Entries = Sequence[Mapping[str, Any]]
@@ -19,7 +19,15 @@ _KINDS: tuple[tuple[str, ...], ...] = (("schedule_date",), ("schedule_interval",
 """The keys that make a schedule one of a kind. A job has one kind."""
 
 _EDITED = ("client_id", "description", "job_actions")
-_SCHEDULERS_OWN = ("event", "time_created", "time_started", "time_ended", "current_pid")
+_SCHEDULERS_OWN = (
+    "event",
+    "time_created",
+    "time_started",
+    "time_ended",
+    "time_succeeded",
+    "current_pid",
+)
+_SERVERS_OWN = ("time_created", "time_succeeded")
 _CLEARED_BY_NULL = ("exit_code", "error", "current_pid")
 
 
@@ -34,6 +42,7 @@ def new_job(
         "time_created": now,
         "time_started": NO_INSTANT,
         "time_ended": NO_INSTANT,
+        "time_succeeded": NO_INSTANT,
     }
     return {
         "job_id": job_id,
@@ -147,10 +156,12 @@ def _edited_state(before: Mapping[str, Any], timing: Mapping[str, Any]) -> dict[
 def _reported_state(before: Mapping[str, Any], timing: Mapping[str, Any]) -> dict[str, Any]:
     state = {key: before[key] for key in RUNTIME_KEYS if key in before}
     for key in RUNTIME_KEYS:
-        if key not in timing or key == "time_created":
+        if key not in timing or key in _SERVERS_OWN:
             continue
         if timing[key] is not None or key in _CLEARED_BY_NULL:
             state[key] = timing[key]
+    if timing.get("result") == JobResult.SUCCESS and state.get("time_ended", NO_INSTANT) > 0:
+        state["time_succeeded"] = state["time_ended"]
     return state
 
 

@@ -16,6 +16,7 @@ from freezer_api.identity.middleware import claimed_identity
 from freezer_api.identity.trusts import Delegation
 from freezer_api.policies.enforcer import Enforcer
 from freezer_api.services.jobs import DelegationRule
+from freezer_api.services.sightings import NoSightings
 from freezer_api.store.base import DocumentStore
 from freezer_api.store.memory import MemoryStore
 
@@ -150,6 +151,8 @@ def make_world(folder: Path, **changes: Any) -> World:
         "sleep": lambda _seconds: None,
         "limits": Limits(),
         "disabled_by": folder / "healthcheck_disable",
+        "seconds": clock.seconds,
+        "sightings": NoSightings(),
     }
     parts |= changes
     return World(make_app(**parts), parts["store"], clock, trusts)

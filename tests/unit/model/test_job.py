@@ -149,8 +149,9 @@ def test_a_report_takes_away_what_no_longer_holds() -> None:
     }
 
 
-def test_a_report_leaves_the_creation_to_the_api_and_holds_all_other_runtime_keys() -> None:
-    assert {*JobState(exit_code=1).to_report(), "time_created"} == set(RUNTIME_KEYS)
+def test_a_report_leaves_what_is_the_apis_and_holds_all_other_runtime_keys() -> None:
+    report = JobState(exit_code=1, time_succeeded=5).to_report()
+    assert {*report, "time_created", "time_succeeded"} == set(RUNTIME_KEYS)
     assert JobState(exit_code=1).to_report()["exit_code"] == 1
 
 

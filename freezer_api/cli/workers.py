@@ -1,0 +1,237 @@
+"""gunicorn as freezer-api uses it: configured by us alone, in the log as everything else is.
+
+SIGHUP reads the configuration again and replaces the workers, each after its last request; one
+that cannot be used is refused and the service goes on as it was. SIGTERM ends it. Under systemd it
+tells when it serves (Type=notify), which is gunicorn's own doing.
+"""
+
+import json
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+from oslo_config import cfg
+
+from freezer_api.assembly import application_from, metrics_page_from, store_from
+from freezer_api.cli.metrics_folder import metrics_folder
+from freezer_api.http.middleware import REQUEST_ID_HEADER
+from freezer_api.metrics import meters
+from freezer_api.metrics.requests import OnPort
+from freezer_model.errors import FreezerError
+
+_DONE = 0
+_BACKLOG = 1024
+_KEEPALIVE_SECONDS = 75
+
+log = logging.getLogger(__name__)
+
+
+class CannotStart(FreezerError):
+    """The service cannot start as things are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Metrics:
+    """Where workers keep their numbers, and the socket that tells them."""
+
+    folder: Path
+    listener: socket.socket
+    started_at: float
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket on which connections wait. Raises CannotStart."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise CannotStart(
+            f"Cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}. Choose another one "
+            "with --bind-host and --bind-port, or bind_port in section [metrics]"
+        ) from error
+
+
+def serve(
+    conf: cfg.ConfigOpts, listener: socket.socket, read_again: Callable[[], cfg.ConfigOpts]
+) -> int:
+    """Serve until a signal comes; return the exit code. `read_again` is called for a reload.
+
+    Raises CannotStart where the metrics cannot be told.
+    """
+    if conf.metrics.bind_port is None:
+        return _run(conf, listener, None, read_again)
+    with metrics_folder() as folder:
+        meters.activate(folder)
+        metrics = _Metrics(
+            folder=folder,
+            listener=listening(conf.metrics.bind_host, conf.metrics.bind_port),
+            started_at=time.time(),
+        )
+        return _run(conf, listener, metrics, read_again)
+
+
+def _run(
+    conf: cfg.ConfigOpts,
+    listener: socket.socket,
+    metrics: _Metrics | None,
+    read_again: Callable[[], cfg.ConfigOpts],
+) -> int:
+    settings = _fixed_settings(_message(conf, listener, metrics))
+    settings["logger_class"] = _JsonLog if conf.use_json else _Log
+    sockets = [listener] if metrics is None else [listener, metrics.listener]
+    port = 0 if metrics is None else metrics.listener.getsockname()[1]
+    # From here on the sockets are gunicorn's, which closes them.
+    settings["bind"] = [f"fd://{each.detach()}" for each in sockets]
+    if metrics is not None:
+        settings["child_exit"] = lambda _arbiter, worker: meters.worker_ended(worker.pid)
+    try:
+        _Gunicorn(conf, settings, read_again, metrics, port).run()
+    except SystemExit as stop:
+        return int(stop.code or _DONE)
+    return _DONE
+
+
+def _message(conf: cfg.ConfigOpts, listener: socket.socket, metrics: _Metrics | None) -> str:
+    message = (
+        f"freezer-api serves {_url(listener)} from {conf.storage.backend} "
+        f"({_workers(conf)} workers, {conf.auth_strategy})"
+    )
+    return message if metrics is None else f"{message}; metrics at {_url(metrics.listener)}/metrics"
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _workers(conf: cfg.ConfigOpts) -> int:
+    return conf.workers or max(2, os.cpu_count() or 1)
+
+
+def _fixed_settings(message: str) -> dict[str, Any]:
+    """What a reload leaves as it is."""
+    return {
+        "worker_class": "gthread",
+        "keepalive": _KEEPALIVE_SECONDS,
+        "backlog": _BACKLOG,
+        "proc_name": "freezer-api",
+        # Its default is a file in the home folder, where two services would meet.
+        "control_socket_disable": True,
+        "post_fork": lambda _arbiter, _worker: _leave_when_interrupted(),
+        "post_worker_init": lambda _worker: _leave_when_interrupted(),
+        "when_ready": lambda _arbiter: print(message, flush=True),  # noqa: T201 - our result
+    }
+
+
+def _settings_from(conf: cfg.ConfigOpts) -> dict[str, Any]:
+    return {
+        "workers": _workers(conf),
+        "threads": conf.threads,
+        "timeout": conf.worker_timeout,
+        "graceful_timeout": conf.graceful_timeout,
+        "accesslog": "-" if conf.access_log else None,
+        "loglevel": "warning",
+    }
+
+
+def _leave_when_interrupted() -> None:
+    """Make this worker end at once when it is told to quit.
+
+    gunicorn's own handler unwinds the worker from wherever the signal met it, and now and then it
+    stays: it waits for a lock that the interrupted code holds. Before a worker has set its handlers
+    it has its master's, which lose the signal. Nothing is lost by leaving: what was acknowledged is
+    in the store.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, lambda _number, _frame: os._exit(_DONE))
+
+
+class _Gunicorn(BaseApplication):  # type: ignore[misc] # the library has no type information
+    """gunicorn without a command line, files or environment of its own."""
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        settings: dict[str, Any],
+        read_again: Callable[[], cfg.ConfigOpts],
+        metrics: _Metrics | None,
+        metrics_port: int,
+    ) -> None:
+        self._conf = conf
+        self._fixed = settings
+        self._read_again = read_again
+        self._metrics = metrics
+        self._metrics_port = metrics_port
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in (self._fixed | _settings_from(self._conf)).items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def reload(self) -> None:
+        # In the master, before the new workers are forked.
+        try:
+            self._conf = self._read_again()
+        except (FreezerError, SystemExit) as error:
+            log.error(  # noqa: TRY400 - the reason is the message
+                "Reload: the service goes on with the configuration it had. %s", error
+            )
+        else:
+            log.info("Reload: the configuration was read again")
+        super().reload()
+
+    def load(self) -> Any:
+        # Called in each worker, so that no connection is older than the fork.
+        store = store_from(self._conf)
+        if self._metrics is None:
+            return application_from(self._conf, store)
+        folder, started_at = self._metrics.folder, self._metrics.started_at
+        return OnPort(
+            application_from(self._conf, store, folder),
+            metrics_page_from(self._conf, store, folder, started_at),
+            self._metrics_port,
+        )
+
+
+class _Log(Logger):  # type: ignore[misc] # the library has no type information
+    """gunicorn's messages, through the handlers and in the form that the options ask for."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave out gunicorn's own handler of messages; that of requests stays."""
+        super().setup(cfg)
+        for handler in list(self.error_log.handlers):
+            self.error_log.removeHandler(handler)
+        self.error_log.propagate = True
+
+
+class _JsonLog(_Log):
+    """The same, with a JSON object for each request."""
+
+    def access(self, resp: Any, _req: Any, environ: Any, request_time: Any) -> None:
+        """Write the line of one request. Its query is left out: it may hold names of files."""
+        if not self.access_log_enabled:
+            return
+        headers = {name.lower(): value for name, value in resp.headers}
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "remote": environ.get("REMOTE_ADDR", ""),
+            "method": environ.get("REQUEST_METHOD", ""),
+            "path": environ.get("PATH_INFO", ""),
+            "status": resp.status_code,
+            "bytes": resp.sent,
+            "seconds": round(request_time.total_seconds(), 6),
+            "agent": environ.get("HTTP_USER_AGENT", ""),
+            "request_id": headers.get(REQUEST_ID_HEADER, ""),
+            "pid": os.getpid(),
+        }
+        self.access_log.info("%s", json.dumps(line))
