@@ -150,7 +150,8 @@ class ManagedStore(DocumentStore, Protocol):
         """Make what is missing of the schema; nothing changes where all is there.
 
         Any number of processes may do so at the same time. Raises StoreUnavailable, also for a
-        schema of another version than this program's.
+        schema of a later version than this program's. An SQL store brings an earlier one up to
+        date.
         """
         ...
 

@@ -56,6 +56,7 @@ class SqlStore:
     def __init__(self, connection: str, *, busy_seconds: float = sql_schema.BUSY_SECONDS) -> None:
         self._engine = sql_schema.open_database(connection, busy_seconds)
         self._writer = self._engine.execution_options(writes=True)
+        self._is_checked = False
         # SQLite has one writer. Threads queue here, where the wait is fair and costs nothing;
         # processes meet in the busy timeout of the database.
         embedded = self._engine.dialect.name == "sqlite"
@@ -158,9 +159,12 @@ class SqlStore:
         self._engine.dispose()
 
     def prepare(self) -> None:
-        """Make the file (mode 0600) and the tables where they are missing."""
+        """Make the file (mode 0600) and the tables, or bring them to this program's version."""
+        # Only here: a worker that serves requests never needs the library of the migrations.
+        from freezer_api.store import sql_upgrade  # noqa: PLC0415
+
         with self._turn:
-            sql_schema.prepare(self._engine)
+            sql_upgrade.prepare(self._engine)
 
     def describe(self) -> list[Contents]:
         """Count each collection."""
@@ -168,12 +172,16 @@ class SqlStore:
 
     def remove(self) -> None:
         """Drop the tables."""
+        self._is_checked = False
         with self._turn:
             sql_schema.remove(self._engine)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         with sql_schema.translated(self._engine), self._engine.connect() as connection:
+            if not self._is_checked:
+                sql_schema.require_version(connection)
+                self._is_checked = True
             yield connection
 
     @contextmanager
@@ -183,6 +191,7 @@ class SqlStore:
             self._turn,
             self._writer.begin() as connection,
         ):
+            sql_schema.require_version(connection)
             yield connection
 
 

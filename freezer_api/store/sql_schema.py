@@ -24,13 +24,12 @@ from sqlalchemy import (
     create_engine,
     event,
     func,
-    insert,
     make_url,
     select,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.schema import CreateTable, DropTable
+from sqlalchemy.schema import DropTable
 
 from freezer_api.errors import StoreUnavailable
 from freezer_api.store.base import Collection, Contents
@@ -46,18 +45,18 @@ _Digest = LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
 _LongText = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 _Sequence = BigInteger().with_variant(Integer(), "sqlite")
 
-_metadata = MetaData()
+metadata = MetaData()
 
 schema = Table(
     "freezer_schema",
-    _metadata,
+    metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
 )
 
 documents = Table(
     "freezer_documents",
-    _metadata,
+    metadata,
     Column("seq", _Sequence, primary_key=True),
     Column("id_digest", _Digest, nullable=False, unique=True),
     Column("collection", String(16), nullable=False),
@@ -72,11 +71,14 @@ documents = Table(
 
 terms = Table(
     "freezer_terms",
-    _metadata,
+    metadata,
     Column("term", _Digest, primary_key=True),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
 )
+
+
+_VERSION = "SELECT version FROM freezer_schema WHERE id = 1"
 
 
 def open_database(connection: str, busy_seconds: float) -> Engine:
@@ -116,24 +118,37 @@ def translated(engine: Engine) -> Iterator[None]:
         ) from error
 
 
-def prepare(engine: Engine) -> None:
-    """Make the tables where they are missing. Raises StoreUnavailable for another version."""
-    with translated(engine):
-        if engine.dialect.name == "sqlite":
-            _make_private_file(Path(str(engine.url.database)))
-            with engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-        with engine.execution_options(writes=True).begin() as connection:
-            for table in _metadata.sorted_tables:
-                connection.execute(CreateTable(table, if_not_exists=True))
-            found = connection.scalar(select(schema.c.version))
-            if found is None:
-                connection.execute(insert(schema).values(id=1, version=SCHEMA_VERSION))
-    if found not in {None, SCHEMA_VERSION}:
-        raise StoreUnavailable(
-            f"The database was made with schema version {found}; this program needs version "
-            f"{SCHEMA_VERSION}"
+def make_file(engine: Engine) -> None:
+    """The database file of SQLite (mode 0600) with its folder; nothing for a server."""
+    if engine.dialect.name != "sqlite":
+        return
+    _make_private_file(Path(str(engine.url.database)))
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+
+
+def refusal(found: int) -> str:
+    """Why this program does not work with tables of the version, and what to do."""
+    if found > SCHEMA_VERSION:
+        return (
+            f"The database has schema version {found}, made by a later release; this program "
+            f"knows version {SCHEMA_VERSION}. Install that release here too"
         )
+    return (
+        f"The database has schema version {found}; this program needs version {SCHEMA_VERSION}. "
+        "Stop every freezer-api, make a copy of the database, then run `freezer-manage db sync`"
+    )
+
+
+def require_version(connection: Connection) -> None:
+    """Raise StoreUnavailable if the tables are of another version than this program's.
+
+    Asked with every transaction that writes, so that a worker which was forgotten during an
+    upgrade cannot write as the earlier release did, and before the first that reads.
+    """
+    found = connection.exec_driver_sql(_VERSION).scalar()
+    if found != SCHEMA_VERSION:
+        raise StoreUnavailable(refusal(int(found or 0)))
 
 
 def schema_version(engine: Engine) -> int | None:
@@ -165,7 +180,7 @@ def remove(engine: Engine) -> None:
         return
     with translated(engine):
         with engine.execution_options(writes=True).begin() as connection:
-            for table in reversed(_metadata.sorted_tables):
+            for table in reversed(metadata.sorted_tables):
                 connection.execute(DropTable(table, if_exists=True))
         if engine.dialect.name == "sqlite":
             with engine.connect() as connection:

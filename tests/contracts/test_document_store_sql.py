@@ -257,13 +257,35 @@ def test_without_tables_nothing_works_and_nothing_is_made(tmp_path: Path) -> Non
             store.get(JOBS, OURS, "a")
 
 
-def test_another_schema_version_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "advice"), [(99, "Install that release"), (0, "freezer-manage db sync")]
+)
+def test_another_schema_version_is_refused(tmp_path: Path, version: int, advice: str) -> None:
+    """By new workers, and for writes by those that worked before the version changed."""
+    with made_in(tmp_path) as working, closing(SqlStore(url_in(tmp_path))) as fresh:
+        working.insert(JOBS, "a", job())
+        with closing(_connected(tmp_path)) as other:
+            other.execute("UPDATE freezer_schema SET version = ?", [version])
+            other.commit()
+        assert not fresh.ready()
+        with pytest.raises(StoreUnavailable, match=f"schema version {version}.*{advice}"):
+            fresh.get(JOBS, OURS, "a")
+        for write in (
+            lambda: working.insert(JOBS, "b", job()),
+            lambda: working.replace(JOBS, "a", job(), 1),
+            lambda: working.delete(JOBS, OURS, "a"),
+        ):
+            with pytest.raises(StoreUnavailable, match=f"schema version {version}.*{advice}"):
+                write()
+        assert {contents.version for contents in working.describe()} == {version}
+
+
+def test_a_later_release_s_tables_are_left_alone(tmp_path: Path) -> None:
     with made_in(tmp_path) as store:
         store.insert(JOBS, "a", job())
         with closing(_connected(tmp_path)) as other:
             other.execute("UPDATE freezer_schema SET version = 99")
             other.commit()
-        assert not store.ready()
         with pytest.raises(StoreUnavailable, match="schema version 99"):
             store.prepare()
         assert {contents.version for contents in store.describe()} == {99}
