@@ -18,6 +18,7 @@ from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.lock import Owner, SetLock
 from freezer_agent.engines.tar import Dereference as TarDereference
 from freezer_agent.engines.tar import TarEngine, find_gnu_tar
+from freezer_agent.errors import RequestInvalid
 from freezer_agent.modes.fs import Fs
 from freezer_agent.pipeline.coding import Codings
 from freezer_agent.requests import (
@@ -30,9 +31,10 @@ from freezer_agent.requests import (
     Request,
     RestoreRequest,
     SetName,
-    StorageChoice,
+    SeveralRequest,
 )
-from freezer_agent.storages.local import Local
+from freezer_agent.storage_assembly import BuiltStorage, Network, build_storage
+from freezer_agent.storage_choices import LocalStorage, StorageChoice
 from freezer_model.clock import Clock
 
 _ENGINE = TarEngine.name
@@ -49,6 +51,7 @@ class World:
     lock_folder: Path
     version: str
     progress: Progress
+    network: Network
 
 
 def make_action(request: Request, world: World) -> Action:
@@ -61,22 +64,29 @@ def make_action(request: Request, world: World) -> Action:
         case PruneRequest():
             return _prune(request, world)
         case InfoRequest():
-            storage = _storage(request.storage)
+            storage = build_storage(request.storage, world.network).storage
             catalog = Catalog(storage, _ENGINE)
             return InfoAction(request=request, storage=storage, catalog=catalog)
         case CommandRequest():
             return CommandAction(request=request, monotonic=world.monotonic)
+        case SeveralRequest():
+            raise RequestInvalid(
+                ["several storages at once are not in this release of the agent; give one"],
+            )
 
 
 def _backup(request: BackupRequest, world: World) -> BackupAction:
-    storage, names = _storage(request.storage), _names(request.set_name)
+    built, names = build_storage(request.storage, world.network), _names(request.set_name)
     return BackupAction(
         request=request,
-        storage=storage,
-        catalog=Catalog(storage, _ENGINE),
+        storage=built.storage,
+        catalog=Catalog(built.storage, _ENGINE),
         names=names,
-        lock=_lock(storage, names, request.storage, world),
-        engine=_tar([*request.excludes, *_own_container(request)], request.dereference),
+        lock=_lock(built, names, world),
+        engine=_tar(
+            [*request.excludes, *_own_container(request.storage, request.source)],
+            request.dereference,
+        ),
         codings=_codings(request.compression, request.pass_file, world),
         mode=Fs(sync=request.sync and not request.dry_run),
         clock=world.clock,
@@ -87,13 +97,13 @@ def _backup(request: BackupRequest, world: World) -> BackupAction:
 
 
 def _restore(request: RestoreRequest, world: World) -> RestoreAction:
-    storage, names = _storage(request.storage), _names(request.set_name)
+    built, names = build_storage(request.storage, world.network), _names(request.set_name)
     return RestoreAction(
         request=request,
-        storage=storage,
-        catalog=Catalog(storage, _ENGINE),
+        storage=built.storage,
+        catalog=Catalog(built.storage, _ENGINE),
         names=names,
-        lock=_lock(storage, names, request.storage, world),
+        lock=_lock(built, names, world),
         engine=_tar(),
         codings=_codings(Compression.NONE, request.pass_file, world),
         clock=world.clock,
@@ -102,20 +112,16 @@ def _restore(request: RestoreRequest, world: World) -> RestoreAction:
 
 
 def _prune(request: PruneRequest, world: World) -> PruneAction:
-    storage, names = _storage(request.storage), _names(request.set_name)
+    built, names = build_storage(request.storage, world.network), _names(request.set_name)
     return PruneAction(
         request=request,
-        storage=storage,
-        catalog=Catalog(storage, _ENGINE),
+        storage=built.storage,
+        catalog=Catalog(built.storage, _ENGINE),
         names=names,
-        lock=_lock(storage, names, request.storage, world),
+        lock=_lock(built, names, world),
         clock=world.clock,
-        remove_leftovers=storage.remove_leftovers,
+        remove_leftovers=built.remove_leftovers,
     )
-
-
-def _storage(choice: StorageChoice) -> Local:
-    return Local(choice.container)
 
 
 def _names(chosen: SetName) -> Sequence[BackupName]:
@@ -124,15 +130,14 @@ def _names(chosen: SetName) -> Sequence[BackupName]:
 
 
 def _lock(
-    storage: Local,
+    built: BuiltStorage,
     names: Sequence[BackupName],
-    choice: StorageChoice,
     world: World,
 ) -> SetLock:
     return SetLock(
-        storage=storage,
+        storage=built.storage,
         name=names[0],
-        place=f"{choice.kind}:{os.path.realpath(choice.container)}",
+        place=built.place,
         folder=world.lock_folder,
         owner=Owner.this_process(world.host),
         clock=world.clock,
@@ -146,12 +151,14 @@ def _tar(
     return TarEngine(find_gnu_tar(), excludes, TarDereference(dereference.value))
 
 
-def _own_container(request: BackupRequest) -> list[str]:
+def _own_container(storage: StorageChoice, source: Path) -> list[str]:
     """The pattern that keeps a container inside the source out of its own backup."""
-    container = Path(os.path.realpath(request.storage.container))
-    if container == request.source or not container.is_relative_to(request.source):
+    if not isinstance(storage, LocalStorage):
         return []
-    inside = str(container.relative_to(request.source))
+    container = Path(os.path.realpath(storage.container))
+    if container == source or not container.is_relative_to(source):
+        return []
+    inside = str(container.relative_to(source))
     return ["./" + re.sub(r"([\\*?\[\]])", r"\\\1", inside)]
 
 

@@ -103,13 +103,15 @@ def _run_request(options: Any, start: Path, home: Path) -> int:
     from freezer_agent.conf.checking import Surroundings, to_request  # noqa: PLC0415  # see above
     from freezer_agent.progress import ProgressLine  # noqa: PLC0415  # see above
     from freezer_agent.report_output import write_report  # noqa: PLC0415  # see above
+    from freezer_agent.storage_assembly import make_network  # noqa: PLC0415  # see above
     from freezer_model.clock import utc_now  # noqa: PLC0415  # see above
 
     for remark in options.remarks:
         log.warning("%s", remark)
         _say(f"warning: {remark}", quiet=options["quiet"])
     host = socket.gethostname()
-    request = to_request(options, Surroundings(start=start, host=host))
+    around = Surroundings(start=start, host=host, home=home, environment=dict(os.environ))
+    request = to_request(options, around)
     if options["max_priority"]:
         _raise_priority()
     watched = not options["quiet"] and sys.stderr is not None and sys.stderr.isatty()
@@ -122,6 +124,14 @@ def _run_request(options: Any, start: Path, home: Path) -> int:
         lock_folder=home / ".freezer" / "locks",
         version=_version(),
         progress=line or Unwatched(),
+        network=make_network(
+            attempts=options["storage_attempts"],
+            upload_limit=options["upload_limit"],
+            download_limit=options["download_limit"],
+            monotonic=time.monotonic,
+            sleep=time.sleep,
+            chance=secrets.SystemRandom().random,
+        ),
     )
     try:
         report = make_action(request, world).run()

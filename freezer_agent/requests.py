@@ -8,11 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-
-class StorageKind(StrEnum):
-    """Where bytes go."""
-
-    LOCAL = "local"
+from freezer_agent.storage_choices import NamedStorage, StorageChoice
 
 
 class Compression(StrEnum):
@@ -32,14 +28,6 @@ class Dereference(StrEnum):
     SOFT = "soft"
     HARD = "hard"
     ALL = "all"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StorageChoice:
-    """A storage and the container in it."""
-
-    kind: StorageKind
-    container: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,4 +185,24 @@ class CommandRequest:
     dry_run: bool = False
 
 
-Request = BackupRequest | RestoreRequest | PruneRequest | InfoRequest | CommandRequest
+SingleRequest = BackupRequest | RestoreRequest | PruneRequest | InfoRequest | CommandRequest
+
+
+class Requirement(StrEnum):
+    """How many of several storages must have taken a backup for the run to be a success."""
+
+    ALL = "all"
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeveralRequest:
+    """A request for several storages at once. The one that `request` itself names is the first."""
+
+    request: SingleRequest
+    storages: tuple[NamedStorage, ...]
+    requirement: Requirement = Requirement.ALL
+    queue_size: int = 4
+
+
+Request = SingleRequest | SeveralRequest

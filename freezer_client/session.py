@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from keystoneauth1.plugin import BaseAuthPlugin
     from keystoneauth1.session import Session
 
-__all__ = ["ApiSession", "Credentials", "KeystoneSession", "Reply", "open_session"]
+__all__ = [
+    "ApiSession",
+    "Credentials",
+    "KeystoneSession",
+    "Reply",
+    "keystone_session",
+    "open_session",
+]
 
 SERVICE_TYPE = "backup"
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -151,18 +158,25 @@ def open_session(
     credentials: Credentials, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
 ) -> KeystoneSession:
     """A line to the API. Nothing is sent yet: the first request logs in."""
+    session = keystone_session(credentials, timeout_seconds=timeout_seconds)
+    return KeystoneSession(session, credentials)
+
+
+def keystone_session(
+    credentials: Credentials, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
+) -> "Session":
+    """A session of keystoneauth, for libraries that ask other services. Nothing is sent yet."""
     # Loading keystoneauth takes longer than most commands: only here, when it is needed.
     from keystoneauth1.session import Session  # noqa: PLC0415
 
     cert = (credentials.cert, credentials.key) if credentials.key else credentials.cert
-    session = Session(
+    return Session(
         auth=_plugin(credentials),
         verify=False if credentials.insecure else credentials.cacert or True,
         cert=cert or None,
         timeout=timeout_seconds,
         user_agent=_USER_AGENT,
     )
-    return KeystoneSession(session, credentials)
 
 
 def api_base_url(endpoint: str, project_id: str) -> str:

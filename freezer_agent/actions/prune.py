@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from freezer_agent.actions.base import Report, Table
 from freezer_agent.actions.info import local_time
@@ -86,7 +85,7 @@ class PruneAction:
         names: Sequence[BackupName],
         lock: SetLock,
         clock: Clock,
-        remove_leftovers: Callable[[], Sequence[Path]],
+        remove_leftovers: Callable[[], Sequence[object]],
     ) -> None:
         self._request = request
         self._storage = storage
@@ -109,7 +108,7 @@ class PruneAction:
             )
             before = self._clock() - _ORPHAN_GRACE
             orphans = self._catalog.orphans(self._names, before)
-            leftovers: Sequence[Path] = ()
+            leftovers: Sequence[object] = ()
             if not request.dry_run:
                 for orphan in orphans:
                     log.warning("removing what a dead run left behind: %s", orphan.label)

@@ -4,12 +4,13 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from freezer_agent.conf.options import Options, without_password
+from freezer_agent.conf.storage_checking import StorageChecker
 from freezer_agent.errors import RequestInvalid
 from freezer_agent.requests import (
     BackupRequest,
@@ -22,11 +23,13 @@ from freezer_agent.requests import (
     PruneRequest,
     RemovalRule,
     Request,
+    Requirement,
     RestoreRequest,
     SetName,
-    StorageChoice,
-    StorageKind,
+    SeveralRequest,
+    SingleRequest,
 )
+from freezer_agent.storage_choices import LocalStorage, NamedStorage, StorageChoice
 from freezer_model.instants import in_zone, parse_instant
 
 _LATER_TEXTS = {
@@ -57,10 +60,12 @@ _CHECKSUM = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a request depends on besides its options: directory of the start, name of the host."""
+    """What a request depends on besides its options: where and in which environment it starts."""
 
     start: Path
     host: str
+    home: Path = Path("/")
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def to_request(options: Options, around: Surroundings) -> Request:
@@ -75,9 +80,10 @@ class _Checker:
         self._options = options
         self._around = around
         self._reasons: list[str] = []
+        self._storages: list[NamedStorage] = []
 
     def request(self) -> Request:
-        makers: dict[str, Callable[[], Request]] = {
+        makers: dict[str, Callable[[], SingleRequest]] = {
             "backup": self._backup,
             "restore": self._restore,
             "admin": self._prune,
@@ -91,12 +97,24 @@ class _Checker:
         self._check_report_place()
         if self._reasons:
             raise RequestInvalid(self._reasons)
-        return request
+        return request if isinstance(request, CommandRequest) else self._for_all(request)
+
+    def _for_all(self, request: SingleRequest) -> Request:
+        """The request as it is for one storage, or for each section of several."""
+        if not self._options.storages:
+            return request
+        return SeveralRequest(
+            request=request,
+            storages=tuple(self._storages),
+            requirement=Requirement(self._options["require_storages"]),
+            queue_size=self._options["queue_size"],
+        )
 
     def _backup(self) -> BackupRequest:
         options = self._options
         storage, source = self._storage(), self._source()
-        if source == Path(os.path.realpath(storage.container)) and options["path_to_backup"]:
+        containers = [_directory(storage), *(_directory(one.choice) for one in self._storages)]
+        if source in containers and options["path_to_backup"]:
             self._reasons.append(f"{str(source)!r} cannot be backed up into itself")
         return BackupRequest(
             storage=storage,
@@ -183,22 +201,25 @@ class _Checker:
         return tuple(commands)
 
     def _storage(self) -> StorageChoice:
-        kind, container = self._options["storage"], self._options["container"]
-        if self._options.storages:
-            named = ", ".join(sorted(self._options.storages))
-            self._reasons.append(
-                f"backups to several storages (the sections storage:{named}) are not in this "
-                "release of the agent; give one as storage and container",
-            )
-        if kind != StorageKind.LOCAL:
-            self._reasons.append(
-                f"storage {kind} is not in this release of the agent; to keep backups in a "
-                "directory, or on a mounted file server, give --storage local --container "
-                "DIRECTORY",
-            )
-        elif not container:
-            self._reasons.append("--container is empty: give the directory of the backups")
-        return StorageChoice(kind=StorageKind.LOCAL, container=self._path(container or "."))
+        """The storage; with sections of several ones the first of them."""
+        sections = self._options.storages
+        if not sections:
+            return self._checked(self._options, "")
+        self._storages = [
+            NamedStorage(name=name, choice=self._checked(options, f"storage:{name}"))
+            for name, options in sections.items()
+        ]
+        return self._storages[0].choice
+
+    def _checked(self, options: Options, where: str) -> StorageChoice:
+        return StorageChecker(
+            options,
+            start=self._around.start,
+            home=self._around.home,
+            environment=self._around.environment,
+            reasons=self._reasons,
+            where=where,
+        ).choice()
 
     def _refuse_later_features(self) -> None:
         options = self._options
@@ -210,8 +231,10 @@ class _Checker:
             if options[name]:
                 self._refuse(f"{feature} (--{name.replace('_', '-')})", "leave the option out")
         for name in ("upload_limit", "download_limit"):
-            if options[name] != -1:
-                self._refuse(f"limiting bandwidth (--{name.replace('_', '-')})", "leave it out")
+            if options[name] == 0:
+                self._reasons.append(
+                    f"--{name.replace('_', '-')} 0 would never end: -1 is no limit",
+                )
 
     def _check_report_place(self) -> None:
         given = self._options["metadata_out"]
@@ -331,6 +354,13 @@ class _Checker:
 
     def _path(self, text: str) -> Path:
         return self._around.start / text
+
+
+def _directory(storage: StorageChoice) -> Path | None:
+    """The directory of a local storage, its links resolved."""
+    if isinstance(storage, LocalStorage):
+        return Path(os.path.realpath(storage.container))
+    return None
 
 
 def expand_name(template: str, words: Mapping[str, str]) -> str:

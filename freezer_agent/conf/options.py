@@ -3,7 +3,7 @@
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from oslo_config import cfg
 from freezer_agent.conf import all_options
 from freezer_agent.conf.jobfile import JobFile, read_job_file
 from freezer_agent.conf.kinds import FlagOrText
+from freezer_agent.conf.storage import SECTION_NAMES
 from freezer_agent.errors import RequestInvalid
 
 log = logging.getLogger(__name__)
@@ -31,13 +32,14 @@ _WITHOUT_MEANING = {
 class Options:
     """Every option with its value, and which of them somebody gave.
 
-    `storages` holds the sections of further storages of a job file, `remarks` what an operator
-    should know about keys that were passed over; `command_line` is it without its secrets.
+    `storages` holds for each [storage:NAME] section of a job file the options as they are for that
+    storage, `remarks` what an operator should know about keys that were passed over;
+    `command_line` is it without its secrets.
     """
 
     values: Mapping[str, Any]
     given: frozenset[str]
-    storages: Mapping[str, Mapping[str, str]]
+    storages: Mapping[str, "Options"]
     remarks: tuple[str, ...]
     command_line: str
 
@@ -60,21 +62,26 @@ def gather(command_line: Mapping[str, Any], start: Path) -> Options:
     values, given = _from_oslo_files(options, command_line, start, reasons)
     for key, text in job.values.items():
         if key in by_key and key not in _WITHOUT_MEANING:
-            _set_from_job(by_key[key], (key, text), values, given, reasons)
+            _set_from_job(by_key[key], (f"{key} in the job file", text), values, given, reasons)
     for option in options:
         if option.dest in command_line:
             given.add(option.dest)
             raw = command_line[option.dest]
             values[option.dest] = _typed(option, raw, f"--{option.name}", reasons)
-    if reasons:
-        raise RequestInvalid(reasons)
-    return Options(
+    main = Options(
         values={option.dest: values.get(option.dest, option.default) for option in options},
         given=frozenset(given),
-        storages=job.storages,
+        storages={},
         remarks=_remarks(job, by_key),
         command_line=_shown(command_line, options),
     )
+    storages = {
+        name: _in_section(main, (name, texts), by_key, reasons)
+        for name, texts in job.storages.items()
+    }
+    if reasons:
+        raise RequestInvalid(reasons)
+    return replace(main, storages=storages)
 
 
 def without_password(url: str) -> str:
@@ -98,12 +105,42 @@ def _shown(command_line: Mapping[str, Any], options: Sequence[cfg.Opt]) -> str:
     return " ".join(words)
 
 
+def _in_section(
+    main: Options,
+    section: tuple[str, Mapping[str, str]],
+    by_key: Mapping[str, cfg.Opt],
+    reasons: list[str],
+) -> Options:
+    """The options for one of several storages: what its section says stands above all else."""
+    name, texts = section
+    values, given = dict(main.values), set(main.given)
+    for key, text in texts.items():
+        option = by_key.get(key)
+        if option is None:
+            continue
+        if option.dest in SECTION_NAMES:
+            where = f"{key} in section storage:{name}"
+            _set_from_job(option, (where, text), values, given, reasons)
+        else:
+            reasons.append(
+                f"{key} in section storage:{name} is no setting of a storage but of the whole run: "
+                "put it into another section",
+            )
+    return replace(main, values=values, given=frozenset(given))
+
+
 def _remarks(job: JobFile, by_key: Mapping[str, cfg.Opt]) -> tuple[str, ...]:
     unknown = [key for key in job.values if key not in by_key and key not in _WITHOUT_MEANING]
     remarks = []
     if unknown:
         names = ", ".join(sorted(unknown))
         remarks.append(f"the job file has keys that are no options and are passed over: {names}")
+    for name, texts in job.storages.items():
+        if strange := sorted(set(texts) - set(by_key)):
+            remarks.append(
+                f"the section storage:{name} has keys that are no options and are passed over: "
+                + ", ".join(strange),
+            )
     remarks += [
         f"the key {key} of the job file is passed over: {reason}"
         for key, reason in _WITHOUT_MEANING.items()
@@ -128,7 +165,7 @@ def _set_from_job(
     given: set[str],
     reasons: list[str],
 ) -> None:
-    key, text = item
+    where, text = item
     if text in _UNSET and not isinstance(option, cfg.BoolOpt):
         if text == "None" or not isinstance(option.type, FlagOrText):
             values[option.dest] = option.default
@@ -138,7 +175,7 @@ def _set_from_job(
         return
     raw = text.splitlines() if option.multi else text
     given.add(option.dest)
-    values[option.dest] = _typed(option, raw, f"{key} in the job file", reasons)
+    values[option.dest] = _typed(option, raw, where, reasons)
 
 
 def _typed(option: cfg.Opt, raw: Any, where: str, reasons: list[str]) -> Any:

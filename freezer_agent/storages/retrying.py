@@ -1,7 +1,7 @@
 """Try again where that can help: the one loop for every storage."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -56,8 +56,8 @@ def attempt(action: Callable[[], Result], attempts: Attempts) -> Result:
 class Retrying:
     """A storage that repeats what failed with StorageUnavailable, where a repetition is safe.
 
-    Never `write`: its chunks are gone. Never `create`: the object may be there after all. A read
-    that breaks in the middle goes on where it was; so does a listing.
+    `write` only of a sequence: chunks of an iterator are gone. Never `create`: the object may be
+    there after all. A read that breaks in the middle goes on where it was; so does a listing.
     """
 
     def __init__(self, storage: Storage, attempts: Attempts) -> None:
@@ -66,7 +66,9 @@ class Retrying:
         self.kind = storage.kind
 
     def write(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Once only."""
+        """Once only, but for a sequence of chunks, which can be sent again."""
+        if isinstance(chunks, Sequence):
+            return attempt(lambda: self._storage.write(key, chunks), self._attempts)
         return self._storage.write(key, chunks)
 
     def create(self, key: str, content: bytes) -> None:

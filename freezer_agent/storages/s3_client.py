@@ -41,6 +41,7 @@ class S3Client:
         region: str = "us-east-1",
         addressing: Addressing = Addressing.PATH,
         ca_file: Path | None = None,
+        insecure: bool = False,
         timeout_seconds: float = 60.0,
     ) -> None:
         self._access_key = access_key
@@ -48,7 +49,9 @@ class S3Client:
         self._endpoint = endpoint
         self._region = region
         self._addressing = addressing
-        self._ca_file = ca_file
+        self._verify: bool | str | None = str(ca_file) if ca_file else None
+        if insecure:
+            self._verify = False
         self._timeout_seconds = timeout_seconds
         self._client: Any = None
 
@@ -79,7 +82,7 @@ class S3Client:
                 endpoint_url=self._endpoint,
                 aws_access_key_id=self._access_key,
                 aws_secret_access_key=self._secret_key,
-                verify=str(self._ca_file) if self._ca_file else None,
+                verify=self._verify,
                 config=config,
             )
 

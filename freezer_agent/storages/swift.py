@@ -167,7 +167,7 @@ class Swift:
         return removed
 
     def __enter__(self) -> Self:
-        self._account.access()
+        attempt(self._account.access, self._attempts)
         return self
 
     def __exit__(

@@ -23,9 +23,8 @@ from freezer_agent.requests import (
     LevelRules,
     RemovalRule,
     SetName,
-    StorageChoice,
-    StorageKind,
 )
+from freezer_agent.storage_choices import LocalStorage
 from freezer_agent.storages.memory import Memory
 
 NAME = BackupName(host="host", name="name")
@@ -113,7 +112,7 @@ def clock() -> Days:
 def run(storage: Faulty, clock: Days, tmp_path: Path) -> Run:
     def run_backup(engine: Engine | None = None, **changes: Any) -> Report:
         request = BackupRequest(
-            storage=StorageChoice(kind=StorageKind.LOCAL, container=tmp_path),
+            storage=LocalStorage(container=tmp_path),
             set_name=SetName(host="host", name="name"),
             source=tmp_path / "source",
             compression=Compression.NONE,

@@ -18,9 +18,12 @@ from freezer_agent.requests import (
     LevelRules,
     PruneRequest,
     Request,
+    Requirement,
     RestoreRequest,
     SetName,
+    SeveralRequest,
 )
+from freezer_agent.storage_choices import LocalStorage, SshStorage
 
 LOCAL = ("--storage", "local", "-C", "store")
 
@@ -181,16 +184,16 @@ WRONG = [
     (["-F", "source", "--lvm-srcvol", "/dev/x"], "--lvm-srcvol"),
     (["-F", "source", "--lvm-volgroup", "x"], "--lvm-volgroup"),
     (["-F", "source", "--mysql-conf", "x"], "--mysql-conf"),
-    (["-F", "source", "--upload-limit", "10K"], "--upload-limit"),
-    (["-F", "source", "--download-limit", "1"], "--download-limit"),
+    (["-F", "source", "--upload-limit", "0"], "--upload-limit 0 would never end"),
+    (["-F", "source", "--download-limit", "0"], "--download-limit 0 would never end"),
     (["--nova-inst-id", "x"], "--nova-inst-id"),
     (["--cinder-vol-id", "x"], "--cinder-vol-id"),
     (["--cindernative-vol-id", "x"], "--cindernative-vol-id"),
     (["--glance-image-id", "x"], "--glance-image-id"),
     (["-F", "source", "--storage", "swift"], "--storage local --container"),
-    (["-F", "source", "--storage", "ssh"], "storage ssh is not in this release"),
-    (["-F", "source", "--storage", "s3"], "storage s3 is not in this release"),
-    (["-F", "source", "--storage", "ftps"], "storage ftps is not in this release"),
+    (["-F", "source", "--storage", "ssh"], "storage ssh needs --ssh-host"),
+    (["-F", "source", "--storage", "s3"], "storage s3 needs --access-key"),
+    (["-F", "source", "--storage", "ftps"], "storage ftps needs --ftp-host, --ftp-username"),
     (["--action", "restore"], "needs --restore-abs-path"),
     (["--action", "restore", "--restore-abs-path", "file"], "is no directory"),
     (["--action", "restore", "--restore-from-date", "yesterday"], "--restore-from-date takes"),
@@ -230,10 +233,52 @@ def test_info_on_a_directory_needs_its_name(tmp_path: Path) -> None:
     assert "--container" in reason
 
 
-def test_several_storages_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "job").write_text("[a]\n[storage:one]\nstorage = local\n")
-    (reason,) = reasons_of(tmp_path, "--config", "job", *LOCAL, "-F", "source")
-    assert "storage:one" in reason
+def test_sections_are_several_storages_that_inherit_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "job").write_text(
+        "[a]\nstorage = local\ncontainer = unused\nssh_port = 2222\nrequire_storages = any\n"
+        "[storage:one]\ncontainer = one\n"
+        "[storage:two]\nstorage = ssh\nssh-host = there\nssh_username = me\ncontainer = two\n"
+    )
+    request = request_of(tmp_path, "--config", "job", "-F", "source", "--queue-size", "7")
+    assert isinstance(request, SeveralRequest)
+    one, two = request.storages
+    assert (one.name, one.choice) == ("one", LocalStorage(container=tmp_path / "one"))
+    assert two.name == "two"
+    assert isinstance(two.choice, SshStorage)
+    assert (two.choice.host, two.choice.port, two.choice.container) == ("there", 2222, "two")
+    assert (request.requirement, request.queue_size) == (Requirement.ANY, 7)
+    assert isinstance(request.request, BackupRequest)
+
+
+def test_each_section_is_checked_and_named(tmp_path: Path) -> None:
+    (tmp_path / "job").write_text(
+        "[storage:one]\nstorage = ssh\n[storage:two]\nstorage = s3\n[storage:three]\n"
+        "storage = local\ncontainer = source\n"
+    )
+    found = reasons_of(tmp_path, "--config", "job", "-F", "source")
+    assert any("storage:one: storage ssh needs --ssh-host" in one for one in found)
+    assert any("storage:two: storage s3 needs" in one for one in found)
+    assert any("into itself" in one for one in found)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("upload_limit = 10K", "no setting of a storage"),
+        ("mode = fs", "no setting of a storage"),
+        ("ssh_port = x", "wrong value for ssh_port in section storage:one"),
+    ],
+)
+def test_what_a_section_cannot_settle(tmp_path: Path, line: str, reason: str) -> None:
+    (tmp_path / "job").write_text(f"[storage:one]\nstorage = local\n{line}\n")
+    found = reasons_of(tmp_path, "--config", "job", "-F", "source")
+    assert any(reason in one for one in found), found
+
+
+def test_unknown_keys_of_a_section_are_remarked(tmp_path: Path) -> None:
+    (tmp_path / "job").write_text("[storage:one]\nstorage = local\nwhat = x\n")
+    options = gather(Parser("freezer-agent").parse(["--config", "job"]), tmp_path)
+    assert any("storage:one" in one and "what" in one for one in options.remarks)
 
 
 def test_exec_needs_no_storage(tmp_path: Path) -> None:

@@ -261,7 +261,8 @@ def test_sections_of_further_storages_are_kept_apart(parser: Parser, tmp_path: P
     text = "[job]\ncontainer = a\n[storage:one]\nstorage = local\ncontainer = b\n"
     options = given(parser, tmp_path, job(tmp_path, text))
     assert options["container"] == "a"
-    assert options.storages == {"one": {"storage": "local", "container": "b"}}
+    (one,) = options.storages.values()
+    assert (one["storage"], one["container"], one.is_given("storage")) == ("local", "b", True)
 
 
 @pytest.mark.parametrize("text", ["no section\n", "[job]\n = x\n", "\0"])
