@@ -96,7 +96,7 @@ def test_passwords_are_marked_secret() -> None:
         for group, options in list_opts():
             if str(group) not in OF_LIBRARIES:
                 for option in options:
-                    if re.search(r"password|secret|token$|api_key", option.dest):
+                    if re.search(r"(password|secret|secret_key|token|api_key)$", option.dest):
                         assert option.secret, option.name
 
 

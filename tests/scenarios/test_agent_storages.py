@@ -138,7 +138,9 @@ def test_a_chain_is_made_listed_restored_and_removed(
     shown = remote.run("--action", "info", "--json")
     assert sum(one["objects"] for one in shown.report["containers"]) >= 6
 
-    pruned = remote.run("--action", "admin", "-R", "0", "--force", "--json")
+    pruned = remote.run(
+        "--action", "admin", "--remove-before-date", "2100-01-01T00:00:00", "--force", "--json"
+    )
     assert pruned.status == 0, pruned.stderr
     assert len(pruned.report["removed_backups"]) == 2
     assert not remote.run("--action", "info", "-l", "--json").report["backups"]
