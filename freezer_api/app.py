@@ -16,7 +16,17 @@ from freezer_api.http.paging import Paging
 from freezer_api.identity.middleware import Identity, ReadIdentity
 from freezer_api.identity.trusts import Trusts
 from freezer_api.policies.enforcer import Enforcer
-from freezer_api.resources import actions, backups, clients, health, home, jobs, sessions, versions
+from freezer_api.resources import (
+    actions,
+    backups,
+    clients,
+    health,
+    home,
+    jobs,
+    runs,
+    sessions,
+    versions,
+)
 from freezer_api.services.actions import ActionService
 from freezer_api.services.backups import BackupService
 from freezer_api.services.changes import Changes, Sleep
@@ -24,6 +34,7 @@ from freezer_api.services.clients import ClientService
 from freezer_api.services.job_actions import JobActions
 from freezer_api.services.jobs import DelegationRule, JobService
 from freezer_api.services.memberships import Memberships
+from freezer_api.services.runs import RunService
 from freezer_api.services.sessions import SessionService
 from freezer_api.services.sightings import Sightings
 from freezer_api.store.base import DocumentStore
@@ -44,6 +55,8 @@ class Limits:
     max_limit: int = 10_000
     max_body_bytes: int = 1024 * 1024
     max_nesting: int = 32
+    kept_runs: int = 100
+    """Runs of one job that stay in its history."""
 
 
 def make_app(
@@ -78,12 +91,14 @@ def make_app(
     session_service = SessionService(
         store=store, changes=changes, memberships=memberships, clock=clock, new_id=new_id
     )
+    run_service = RunService(store=store, changes=changes, clock=clock, kept=limits.kept_runs)
     job_service = JobService(
         store=store,
         changes=changes,
         clients=client_service,
         actions=JobActions(store, new_id),
         memberships=memberships,
+        runs=run_service,
         trusts=trusts,
         delegation_rule=delegation_rule,
         clock=clock,
@@ -101,6 +116,8 @@ def make_app(
         "/v2/{project_id}/jobs": jobs.Jobs(job_service, edge, sightings),
         "/v2/{project_id}/jobs/{job_id}": jobs.Job(job_service, edge),
         "/v2/{project_id}/jobs/{job_id}/event": jobs.JobEvents(job_service, edge),
+        "/v2/{project_id}/jobs/{job_id}/runs": runs.Runs(run_service, edge),
+        "/v2/{project_id}/jobs/{job_id}/runs/{run_id}": runs.Run(run_service, edge),
         "/v2/{project_id}/actions": actions.Actions(action_service, edge),
         "/v2/{project_id}/actions/{action_id}": actions.Action(action_service, edge),
         "/v2/{project_id}/sessions": sessions.Sessions(session_service, edge),

@@ -62,6 +62,7 @@ def application_from(
             max_limit=conf.max_limit,
             max_body_bytes=conf.max_body_bytes,
             max_nesting=conf.max_nesting,
+            kept_runs=conf.kept_runs,
         ),
         disabled_by=Path(conf.healthcheck.disable_by_file_path),
         seconds=time.monotonic,

@@ -4,6 +4,7 @@ ApiError
   DocumentNotFound       unknown, or of another project: the caller cannot tell which
   DocumentExists         the id is taken
   VersionConflict        somebody changed the document in between
+  RunRefused             another run of the job goes on, or this one has ended
   RequestRefused         well-formed, but it cannot be carried out (client unknown, ...)
   AccessForbidden        the caller's roles do not allow it
   MissingCredential      no delegation (trust) could be made
@@ -45,6 +46,10 @@ class VersionConflict(ApiError):
         super().__init__(f"Document {document_id} in {collection} was changed meanwhile: try again")
         self.collection = collection
         self.document_id = document_id
+
+
+class RunRefused(ApiError):
+    """The run may not go on: another one holds the job's lease, or it has ended."""
 
 
 class RequestRefused(ApiError):

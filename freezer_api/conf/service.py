@@ -76,4 +76,11 @@ OPTIONS = [
         help="How deep objects and lists of a request's body may be nested; deeper ones are "
         "answered with 400.",
     ),
+    cfg.IntOpt(
+        "kept_runs",
+        default=100,
+        min=1,
+        max=10_000,
+        help="How many runs of each job stay in its history; older ones are removed.",
+    ),
 ]

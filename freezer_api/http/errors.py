@@ -17,6 +17,7 @@ from freezer_api.errors import (
     DocumentNotFound,
     MissingCredential,
     RequestRefused,
+    RunRefused,
     StoreUnavailable,
     VersionConflict,
 )
@@ -61,6 +62,7 @@ ANSWERS: dict[type[Exception], Answer] = {
     DocumentExists: Answer(409, "Document already existing"),
     VersionConflict: Answer(409, "Conflict"),
     BodyTooLarge: Answer(413, "Content Too Large"),
+    RunRefused: Answer(409, "Conflict"),
     RequestRefused: Answer(422, "Unprocessable Entity"),
     MissingCredential: Answer(422, "Missing required credentials"),
     ApiError: Answer(500, "Internal Server Error"),

@@ -2,7 +2,7 @@
 
 from oslo_policy import policy
 
-from freezer_api.policies import actions, backups, base, clients, jobs, sessions
+from freezer_api.policies import actions, backups, base, clients, jobs, runs, sessions
 
 
 def list_rules() -> list[policy.RuleDefault]:
@@ -13,5 +13,6 @@ def list_rules() -> list[policy.RuleDefault]:
         *clients.RULES,
         *actions.RULES,
         *jobs.RULES,
+        *runs.RULES,
         *sessions.RULES,
     ]

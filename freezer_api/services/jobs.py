@@ -13,6 +13,7 @@ from freezer_api.services.documents import check_id, own_scope, read_scope
 from freezer_api.services.job_actions import JobActions, Resolved
 from freezer_api.services.job_documents import new_job, patched_job, replaced_job
 from freezer_api.services.memberships import Memberships
+from freezer_api.services.runs import RunService
 from freezer_api.services.search import query_from
 from freezer_api.store.base import EVERYWHERE, Collection, DocumentStore, Page, Query, Stored
 from freezer_model.client import find_unsupported
@@ -48,6 +49,7 @@ class JobService:
         clients: ClientService,
         actions: JobActions,
         memberships: Memberships,
+        runs: RunService,
         trusts: Trusts,
         delegation_rule: DelegationRule,
         clock: Clock,
@@ -58,6 +60,7 @@ class JobService:
         self._clients = clients
         self._actions = actions
         self._memberships = memberships
+        self._runs = runs
         self._trusts = trusts
         self._delegation_rule = delegation_rule
         self._clock = clock
@@ -75,6 +78,7 @@ class JobService:
 
     def get(self, context: Context, job_id: str, *, everywhere: bool) -> dict[str, Any]:
         """One job, of any project if `everywhere`. Raises DocumentNotFound."""
+        self._runs.settle_lost()
         job = self._store.get(_JOBS, read_scope(context, everywhere=everywhere), job_id)
         return dict(job.document) if everywhere else self._shown(context, [job])[0]
 
@@ -92,6 +96,7 @@ class JobService:
         `everywhere`: of all projects. `sees_processes`: with the process ids of clients that
         belong to other projects.
         """
+        self._runs.settle_lost()
         scope = read_scope(context, everywhere=everywhere)
         jobs = self._store.search(_JOBS, scope, query_from(criteria), page)
         if sees_processes:
@@ -146,6 +151,7 @@ class JobService:
         if job["session_id"]:
             self._memberships.drop_member(scope, job["session_id"], job_id)
         self._store.delete(_JOBS, scope, job_id)
+        self._runs.forget(scope, job_id)
         credentials = job.get("user_credentials")
         if credentials:
             self._withdraw_unused(Delegation(**credentials))

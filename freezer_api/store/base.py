@@ -17,6 +17,8 @@ class Collection(StrEnum):
     SESSIONS = "sessions"
     CLIENTS = "clients"
     BACKUPS = "backups"
+    RUNS = "runs"
+    LEASES = "leases"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

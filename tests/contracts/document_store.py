@@ -530,7 +530,7 @@ class DocumentStoreContract:
         store.insert(Collection.CLIENTS, "a", job())
         counts = {contents.name: contents.documents for contents in store.describe()}
         assert len(counts) == len(Collection)
-        assert sorted(counts.values()) == [0, 0, 0, 1, 2]
+        assert sorted(counts.values())[-3:] == [0, 1, 2]
         assert {contents.version for contents in store.describe()} == {1}
 
     def test_is_empty_after_removal(self, store: ManagedStore) -> None:

@@ -23,6 +23,7 @@ CLIENT = SAMPLES["client-create-request"]["client_id"]
 JOB = SAMPLES["job-create-response"]["job_id"]
 ACTION = SAMPLES["action-create-response"]["action_id"]
 SESSION = SAMPLES["session-create-response"]["session_id"]
+RUN = SAMPLES["run-get-response"]["run_id"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +201,10 @@ def seed(client: testing.TestClient, operation: Operation) -> str:
     if "/sessions" in operation.path and operation.method != "PUT":
         done = client.simulate_put(f"{PROJECT}/sessions/{SESSION}/jobs/{JOB}")
         assert done.status_code == 204, done.text
+    if "/runs" in operation.path and operation.method == "GET":
+        report = SAMPLES["run-report-request"]
+        done = client.simulate_put(f"{PROJECT}/jobs/{JOB}/runs/{RUN}", json=report)
+        assert done.status_code == 200, done.text
     backup: str = post(client, "/backups", "backup-create-request")["backup_id"]
     return backup
 
@@ -221,7 +226,12 @@ def call(
 
 def filled(path: str, backup: str) -> str:
     return path.replace("/v2/{project_id}", PROJECT).format(
-        client_id=CLIENT, job_id=JOB, action_id=ACTION, session_id=SESSION, backup_id=backup
+        client_id=CLIENT,
+        job_id=JOB,
+        run_id=RUN,
+        action_id=ACTION,
+        session_id=SESSION,
+        backup_id=backup,
     )
 
 

@@ -100,8 +100,8 @@ class Caller:
     def patch(self, path: str, body: Any = None, **more: Any) -> Reply:
         return self.send("PATCH", path, body, **more)
 
-    def put(self, path: str) -> Reply:
-        return self.send("PUT", path)
+    def put(self, path: str, body: Any = None) -> Reply:
+        return self.send("PUT", path, body)
 
     def delete(self, path: str) -> Reply:
         return self.send("DELETE", path)

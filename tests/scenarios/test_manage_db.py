@@ -65,7 +65,14 @@ def test_shows_what_there_is(
     heading, jobs, *others = capsys.readouterr().out.splitlines()
     assert heading.split() == ["name", "version", "documents"]
     assert jobs.split() == ["jobs", "1", "2"]
-    assert [line.split()[0] for line in others] == ["actions", "sessions", "clients", "backups"]
+    assert [line.split()[0] for line in others] == [
+        "actions",
+        "sessions",
+        "clients",
+        "backups",
+        "runs",
+        "leases",
+    ]
 
 
 def test_shows_json(
