@@ -56,8 +56,29 @@ class Query:
     one, never as a part of a word. Letter case does not matter."""
     time_after: int | None = None
     time_before: int | None = None
-    """Inclusive epoch bounds on `backup_metadata.time_stamp`, else `timestamp`; with a bound, a
-    document that has neither is not found."""
+    """Inclusive epoch bounds on the document's time: `backup_metadata.time_stamp`, else
+    `timestamp`, else `job_schedule.time_started` (0 or later); with a bound, a document that has
+    none of them is not found."""
+
+
+class SortKey(StrEnum):
+    """What a result can be ordered by."""
+
+    CREATION = "creation"
+    TIME = "time"
+    """The document's time, as `Query.time_after` has it. Whatever the direction, documents
+    without one come last, and equal ones in order of creation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """How a result is ordered. Oldest first, unless it is descending."""
+
+    key: SortKey = SortKey.CREATION
+    descending: bool = False
+
+
+BY_CREATION = Order()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +87,11 @@ class Page:
 
     limit: int = 10
     offset: int = 0
+    order: Order = BY_CREATION
+
+
+COUNTED = 1000
+"""How far a search counts what it found. More than that may be unknown; see `Found.total`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +103,23 @@ class Stored:
     version: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A page of a search, and what is known of the whole result at that same moment."""
+
+    documents: list[Stored]
+    total: int | None
+    """How many documents the query wants; None if they are more than COUNTED and the store does
+    not know by heart. All documents of one project are always known."""
+    fingerprint: str | None
+    """As `DocumentStore.fingerprint` tells it. It never is younger than the documents."""
+
+
 class DocumentStore(Protocol):
     """Keeps documents. Optimistic versions, no partial update.
 
     Every document has a text `project_id`. Order of a search is that of creation (then of id),
-    which replacements never change. What one call has written, the next call of the same
+    which replacements never change, unless the page names another. What one call has written, the next call of the same
     process sees, `search` included; other processes see it within a second. An acknowledged
     write survives kill -9 of the process. Documents come back as they went in: all JSON types,
     key order of no meaning, every Unicode text.
@@ -111,17 +149,40 @@ class DocumentStore(Protocol):
         """
         ...
 
-    def delete(self, collection: Collection, scope: Scope, document_id: str) -> None:
-        """Remove the document. Raises DocumentNotFound."""
+    def delete(
+        self, collection: Collection, scope: Scope, document_id: str, version: int | None = None
+    ) -> None:
+        """Remove the document, if its version is still `version` where one is given.
+
+        Raises DocumentNotFound, and VersionConflict if it was changed.
+        """
         ...
 
     def search(
         self, collection: Collection, scope: Scope, query: Query, page: Page
     ) -> list[Stored]:
-        """The window `page` of all documents in scope that the query wants, oldest first.
+        """The window `page` of all documents in scope that the query wants, in the page's order.
 
         Any offset works, also far beyond 10,000; past the end the list is empty. A page is
         shorter than its limit only at the end.
+        """
+        ...
+
+    def find(self, collection: Collection, scope: Scope, query: Query, page: Page) -> Found:
+        """As `search`, with what is known of the whole result."""
+        ...
+
+    def count(self, collection: Collection, scope: Scope, query: Query) -> int:
+        """How many documents in scope the query wants, however many there are."""
+        ...
+
+    def fingerprint(self, collection: Collection, scope: Scope, query: Query) -> str | None:
+        """A text that changes whenever the documents that the query wants change.
+
+        It may change without need, never the other way round: equal fingerprints mean equal
+        documents, in any process, also after `remove` or if a document is made anew. It costs
+        less than reading documents, however many there are, so it is known for those queries
+        only that `leaves.is_watched` names (the poll of a scheduler is one); None for all others.
         """
         ...
 

@@ -22,17 +22,30 @@ from elasticsearch import (
 )
 
 from freezer_api.errors import DocumentExists, DocumentNotFound, StoreUnavailable, VersionConflict
-from freezer_api.store.base import Collection, Contents, Document, Page, Query, Scope, Stored
+from freezer_api.store.base import (
+    COUNTED,
+    Collection,
+    Contents,
+    Document,
+    Found,
+    Page,
+    Query,
+    Scope,
+    Stored,
+)
 from freezer_api.store.entries import check_id, document_of, entry_of
-from freezer_api.store.leaves import conditions_of, exists_for
+from freezer_api.store.leaves import conditions_of, exists_for, is_watched
 from freezer_api.store.mappings import (
+    FINGERPRINT,
     MAPPING,
     MAPPING_VERSION,
-    SORT,
     body_of,
+    fingerprint_of,
     key_of,
     query_of,
     settings,
+    sort_of,
+    stamp_of,
 )
 from freezer_api.store.windows import Hit, hits_of
 from freezer_model.clock import Clock
@@ -93,7 +106,7 @@ class ElasticsearchStore:
         """Create the document; two creations of one id collide in the server."""
         check_id(document_id)
         body = body_of(collection, document_id, entry_of(document))
-        body |= {"version": 1, "created": self._instants.next(), "write_id": self._new_id()}
+        body |= {"version": 1, "created": self._instants.next(), **self._write_marks()}
         try:
             self._write(collection, document_id, body, op_type="create")
         except ConflictError as error:
@@ -110,7 +123,7 @@ class ElasticsearchStore:
         if hit["_source"]["version"] != version:
             raise VersionConflict(collection, document_id)
         created = hit["_source"]["created"]
-        body |= {"version": version + 1, "created": created, "write_id": self._new_id()}
+        body |= {"version": version + 1, "created": created, **self._write_marks()}
         try:
             self._write(collection, document_id, body, **_unchanged(hit))
         except ConflictError as error:
@@ -119,10 +132,14 @@ class ElasticsearchStore:
                 raise VersionConflict(collection, document_id) from error
         return _written(body)
 
-    def delete(self, collection: Collection, scope: Scope, document_id: str) -> None:
+    def delete(
+        self, collection: Collection, scope: Scope, document_id: str, version: int | None = None
+    ) -> None:
         """Remove the document as it was when its scope was judged, else judge again."""
         hit = self._hit_in_scope(collection, scope, document_id)
         for _attempt in range(DELETE_ATTEMPTS):
+            if version not in {None, hit["_source"]["version"]}:
+                raise VersionConflict(collection, document_id)
             try:
                 self._erase(collection, document_id, hit)
             except ConflictError:
@@ -140,7 +157,56 @@ class ElasticsearchStore:
         self, collection: Collection, scope: Scope, query: Query, page: Page
     ) -> list[Stored]:
         """Refresh, so that everybody's acknowledged writes are seen, then ask for the page."""
+        return self._found(collection, scope, query, page, known={}).documents
+
+    def find(self, collection: Collection, scope: Scope, query: Query, page: Page) -> Found:
+        """The same request. Total and fingerprint are those of the very copy that answers.
+
+        Two requests may meet two copies, of which one knows a write that the other does not yet:
+        an older answer with a younger fingerprint would be kept for ever.
+        """
+        # A project's documents are counted however many there are: one list of one term.
+        heard = query == Query() and scope.project_id is not None and not scope.or_match
+        known: dict[str, Any] = {"track_total_hits": True if heard else COUNTED + 1}
+        if is_watched(collection, query):
+            known["aggregations"] = FINGERPRINT
+        return self._found(collection, scope, query, page, known=known)
+
+    def count(self, collection: Collection, scope: Scope, query: Query) -> int:
+        """Refresh and count."""
         wanted = query_of(collection, scope, conditions_of(query))
+        with self._translated():
+            self._refresh(collection)
+            return int(self._client.count(index=self._alias(collection), query=wanted)["count"])
+
+    def fingerprint(self, collection: Collection, scope: Scope, query: Query) -> str | None:
+        """Refresh, and sum up what the writes left: no document is read."""
+        if not is_watched(collection, query):
+            return None
+        with self._translated():
+            self._refresh(collection)
+            answer = self._client.search(
+                index=self._alias(collection),
+                query=query_of(collection, scope, conditions_of(query)),
+                aggregations=FINGERPRINT,
+                size=0,
+                track_total_hits=False,
+                allow_partial_search_results=False,
+            )
+            return fingerprint_of(answer["aggregations"])
+
+    def _found(
+        self,
+        collection: Collection,
+        scope: Scope,
+        query: Query,
+        page: Page,
+        *,
+        known: dict[str, Any],
+    ) -> Found:
+        """The page; `known` asks for more, of which the last request's answer counts."""
+        wanted = query_of(collection, scope, conditions_of(query))
+        last: dict[str, Any] = {}
 
         def ask(
             *, size: int, start: int = 0, after: list[Any] | None = None, bare: bool = False
@@ -148,22 +214,27 @@ class ElasticsearchStore:
             answer = self._client.search(
                 index=self._alias(collection),
                 query=wanted,
-                sort=SORT,
+                sort=sort_of(page.order),
                 size=size,
                 from_=start,
                 search_after=after,
                 source=False if bare else None,
                 source_excludes=None if bare else ["terms"],
                 filter_path="hits.hits.sort" if bare else None,
-                track_total_hits=False,
                 allow_partial_search_results=False,
+                **({"track_total_hits": False} | known if not bare else {}),
             )
+            if not bare:
+                last.update(answer.body)
             hits: list[Hit] = answer.get("hits", {}).get("hits", [])
             return hits
 
         with self._translated():
             self._refresh(collection)
-            return [_stored(hit) for hit in hits_of(page, ask, self._window)]
+            documents = [_stored(hit) for hit in hits_of(page, ask, self._window)]
+            if known and not last:  # the walk ended before the page
+                ask(size=0)
+        return Found(documents=documents, total=_total(last), fingerprint=_fingerprint(last))
 
     def ready(self) -> bool:
         """Whether every index is there, in this program's version."""
@@ -286,6 +357,10 @@ class ElasticsearchStore:
                 **_unchanged(hit),
             )
 
+    def _write_marks(self) -> dict[str, Any]:
+        write_id = self._new_id()
+        return {"write_id": write_id, "stamp": stamp_of(write_id)}
+
     def _is_mine(self, collection: Collection, document_id: str, body: dict[str, Any]) -> bool:
         try:
             hit = self._hit(collection, document_id)
@@ -390,6 +465,16 @@ def _stored(hit: Hit) -> Stored:
         document=document_of(source["document"]),
         version=source["version"],
     )
+
+
+def _total(answer: dict[str, Any]) -> int | None:
+    total = answer.get("hits", {}).get("total")
+    return None if total is None or total["relation"] != "eq" else int(total["value"])
+
+
+def _fingerprint(answer: dict[str, Any]) -> str | None:
+    aggregations = answer.get("aggregations")
+    return None if aggregations is None else fingerprint_of(aggregations)
 
 
 def _unchanged(hit: Hit) -> dict[str, Any]:

@@ -23,6 +23,9 @@ MAX_PATH_TEXT = 8 * 1024 * 1024
 MAX_CONDITIONS = 256
 """Conditions of one query: well below the clause limits of every store."""
 
+WATCHED_FIELD = "client_id"
+"""The field that a scheduler polls by. Stores keep track of what changes for each value of it."""
+
 _FAR = 2**62  # beyond every time, within the 64 bits that stores keep
 _WORD = re.compile(r"\w+")
 
@@ -137,6 +140,11 @@ def project_term(project_id: str) -> str:
     return f"p{project_id}"
 
 
+def is_project_term(term: str) -> bool:
+    """Whether the term tells which project a document belongs to."""
+    return term.startswith("p")
+
+
 def digest(collection: Collection, term: str) -> bytes:
     """A fixed-size stand-in for the term within the collection: 128 bits, any term length."""
     text = f"{collection}:{term}".encode("utf-8", "surrogatepass")
@@ -145,10 +153,33 @@ def digest(collection: Collection, term: str) -> bytes:
 
 def time_stamp_of(document: Document) -> int | None:
     """The epoch second that time bounds look at, or None. Fractions of a second are dropped."""
-    metadata = document.get("backup_metadata")
-    inner = metadata.get("time_stamp") if isinstance(metadata, Mapping) else None
-    found = _epoch(inner)
-    return found if found is not None else _epoch(document.get("timestamp"))
+    found = _epoch(_inner(document, "backup_metadata", "time_stamp"))
+    if found is None:
+        found = _epoch(document.get("timestamp"))
+    if found is None:
+        started = _epoch(_inner(document, "job_schedule", "time_started"))
+        return None if started is None or started < 0 else started  # -1: it has never run
+    return found
+
+
+def watched_terms(collection: Collection, terms: frozenset[str]) -> frozenset[str]:
+    """Those of a document's terms whose changes a store keeps track of."""
+    if collection not in _WATCHED_COLLECTIONS:
+        return frozenset()
+    return frozenset(term for term in terms if term.startswith(_WATCHED_PREFIX))
+
+
+def watched_term_of(collection: Collection, query: Query) -> str | None:
+    """The watched term that every document has which the query wants, if there is one."""
+    if collection not in _WATCHED_COLLECTIONS:
+        return None
+    asked = (field_term(*condition) for condition in query.match if condition[0] == WATCHED_FIELD)
+    return next(asked, None)
+
+
+def is_watched(collection: Collection, query: Query) -> bool:
+    """Whether stores can tell the query's fingerprint: jobs or clients matched by client id."""
+    return watched_term_of(collection, query) is not None
 
 
 def _leaves(document: Document) -> Iterator[tuple[str, str, Scalar]]:
@@ -174,6 +205,11 @@ def _leaves(document: Document) -> Iterator[tuple[str, str, Scalar]]:
             yield name, path, value
         else:
             raise BadRequest(f"{path}: a {type(value).__name__} is nothing that JSON knows")
+
+
+def _inner(document: Document, name: str, inner_name: str) -> object:
+    outer = document.get(name)
+    return outer.get(inner_name) if isinstance(outer, Mapping) else None
 
 
 def _typed(value: Scalar) -> str:
@@ -223,3 +259,8 @@ def _epoch(value: object) -> int | None:
 
 def _in_64_bits(bound: int | None) -> int | None:
     return None if bound is None else max(-_FAR, min(_FAR, bound))
+
+
+_WATCHED_COLLECTIONS = frozenset({Collection.JOBS, Collection.CLIENTS})
+# A field term begins with the length of the name, so no other name begins like this.
+_WATCHED_PREFIX = field_term(WATCHED_FIELD, "")[:-1]

@@ -9,6 +9,7 @@ from freezer_api.store.base import (
     Collection,
     Document,
     DocumentStore,
+    Found,
     Page,
     Query,
     Scope,
@@ -51,10 +52,12 @@ class Measured:
         with self._timed("replace", collection):
             return self._store.replace(collection, document_id, document, version)
 
-    def delete(self, collection: Collection, scope: Scope, document_id: str) -> None:
+    def delete(
+        self, collection: Collection, scope: Scope, document_id: str, version: int | None = None
+    ) -> None:
         """As the store inside."""
         with self._timed("delete", collection):
-            self._store.delete(collection, scope, document_id)
+            self._store.delete(collection, scope, document_id, version)
 
     def search(
         self, collection: Collection, scope: Scope, query: Query, page: Page
@@ -62,6 +65,21 @@ class Measured:
         """As the store inside."""
         with self._timed("search", collection):
             return self._store.search(collection, scope, query, page)
+
+    def find(self, collection: Collection, scope: Scope, query: Query, page: Page) -> Found:
+        """As the store inside."""
+        with self._timed("search", collection):
+            return self._store.find(collection, scope, query, page)
+
+    def count(self, collection: Collection, scope: Scope, query: Query) -> int:
+        """As the store inside."""
+        with self._timed("count", collection):
+            return self._store.count(collection, scope, query)
+
+    def fingerprint(self, collection: Collection, scope: Scope, query: Query) -> str | None:
+        """As the store inside."""
+        with self._timed("fingerprint", collection):
+            return self._store.fingerprint(collection, scope, query)
 
     def ready(self) -> bool:
         """As the store inside."""

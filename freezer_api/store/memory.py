@@ -3,6 +3,7 @@
 It keeps nothing when the process ends.
 """
 
+import itertools
 import threading
 from dataclasses import dataclass, replace
 
@@ -11,15 +12,18 @@ from freezer_api.store.base import (
     Collection,
     Contents,
     Document,
+    Found,
+    Order,
     Page,
     Query,
     Scope,
+    SortKey,
     Stored,
 )
 from freezer_api.store.entries import Entry, check_id, document_of, entry_of
-from freezer_api.store.leaves import conditions_of, in_scope
+from freezer_api.store.leaves import conditions_of, in_scope, is_watched
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,8 @@ class _Row:
     document_id: str
     version: int
     entry: Entry
+    write: int
+    """The number of the write that made it so: never the same twice."""
 
 
 class MemoryStore:
@@ -34,6 +40,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._writes = itertools.count(1)
         self._rows: dict[Collection, dict[str, _Row]] = {name: {} for name in Collection}
 
     def get(self, collection: Collection, scope: Scope, document_id: str) -> Stored:
@@ -45,10 +52,12 @@ class MemoryStore:
     def insert(self, collection: Collection, document_id: str, document: Document) -> Stored:
         """Store a new document."""
         check_id(document_id)
-        row = _Row(document_id=document_id, version=1, entry=entry_of(document))
+        entry = entry_of(document)
         with self._lock:
             if document_id in self._rows[collection]:
                 raise DocumentExists(collection, document_id)
+            write = next(self._writes)
+            row = _Row(document_id=document_id, version=1, entry=entry, write=write)
             self._rows[collection][document_id] = row
         return _stored(row)
 
@@ -61,30 +70,46 @@ class MemoryStore:
             row = self._row(collection, document_id)
             if row.version != version:
                 raise VersionConflict(collection, document_id)
-            row = replace(row, version=version + 1, entry=entry)
+            write = next(self._writes)
+            row = replace(row, version=version + 1, entry=entry, write=write)
             self._rows[collection][document_id] = row
         return _stored(row)
 
-    def delete(self, collection: Collection, scope: Scope, document_id: str) -> None:
+    def delete(
+        self, collection: Collection, scope: Scope, document_id: str, version: int | None = None
+    ) -> None:
         """Remove the document."""
         with self._lock:
-            self._row_in_scope(collection, scope, document_id)
+            row = self._row_in_scope(collection, scope, document_id)
+            if version not in {None, row.version}:
+                raise VersionConflict(collection, document_id)
             del self._rows[collection][document_id]
 
     def search(
         self, collection: Collection, scope: Scope, query: Query, page: Page
     ) -> list[Stored]:
         """Look at every document of the collection."""
-        conditions = conditions_of(query)
-        with self._lock:
-            rows = list(self._rows[collection].values())
-        wanted = [
-            row
-            for row in rows
-            if in_scope(row.entry.terms, scope)
-            and conditions.hold(row.entry.terms, row.entry.time_stamp)
-        ]
-        return [_stored(row) for row in wanted[page.offset : page.offset + page.limit]]
+        return self.find(collection, scope, query, page).documents
+
+    def find(self, collection: Collection, scope: Scope, query: Query, page: Page) -> Found:
+        """Look at every document of the collection."""
+        wanted = self._wanted(collection, scope, query)
+        window = _ordered(wanted, page.order)[page.offset : page.offset + page.limit]
+        return Found(
+            documents=[_stored(row) for row in window],
+            total=len(wanted),
+            fingerprint=_fingerprint(wanted) if is_watched(collection, query) else None,
+        )
+
+    def count(self, collection: Collection, scope: Scope, query: Query) -> int:
+        """Look at every document of the collection."""
+        return len(self._wanted(collection, scope, query))
+
+    def fingerprint(self, collection: Collection, scope: Scope, query: Query) -> str | None:
+        """Look at every document of the collection, if the query is watched."""
+        if not is_watched(collection, query):
+            return None
+        return _fingerprint(self._wanted(collection, scope, query))
 
     def ready(self) -> bool:
         """Memory is always there."""
@@ -110,6 +135,17 @@ class MemoryStore:
             for rows in self._rows.values():
                 rows.clear()
 
+    def _wanted(self, collection: Collection, scope: Scope, query: Query) -> list[_Row]:
+        conditions = conditions_of(query)
+        with self._lock:
+            rows = list(self._rows[collection].values())
+        return [
+            row
+            for row in rows
+            if in_scope(row.entry.terms, scope)
+            and conditions.hold(row.entry.terms, row.entry.time_stamp)
+        ]
+
     def _row(self, collection: Collection, document_id: str) -> _Row:
         row = self._rows[collection].get(document_id)
         if row is None:
@@ -121,6 +157,23 @@ class MemoryStore:
         if not in_scope(row.entry.terms, scope):
             raise DocumentNotFound(collection, document_id)
         return row
+
+
+def _ordered(rows: list[_Row], order: Order) -> list[_Row]:
+    if order.key is SortKey.CREATION:
+        return rows[::-1] if order.descending else rows
+    sign = -1 if order.descending else 1
+    # Sorting is stable, and the rows are in order of creation.
+    return sorted(
+        rows,
+        key=lambda row: (row.entry.time_stamp is None, sign * (row.entry.time_stamp or 0)),
+    )
+
+
+def _fingerprint(rows: list[_Row]) -> str:
+    # Whatever comes in or changes has a later number; what only goes away lowers the count.
+    latest = max((row.write for row in rows), default=0)
+    return f"{len(rows)}-{latest}"
 
 
 def _stored(row: _Row) -> Stored:

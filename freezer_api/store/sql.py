@@ -6,45 +6,43 @@ shortest list that it can and looks the other conditions up, so it never reads a
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    and_,
-    bindparam,
-    delete,
-    exists,
-    func,
-    insert,
-    literal,
-    select,
-    update,
-)
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from freezer_api.errors import DocumentExists, DocumentNotFound, StoreUnavailable, VersionConflict
-from freezer_api.store import sql_schema
-from freezer_api.store.base import Collection, Contents, Document, Page, Query, Scope, Stored
+from freezer_api.store import sql_schema, sql_tallies
+from freezer_api.store.base import (
+    COUNTED,
+    Collection,
+    Contents,
+    Document,
+    Found,
+    Page,
+    Query,
+    Scope,
+    Stored,
+)
 from freezer_api.store.entries import Entry, check_id, document_of, entry_of, is_storable_id
 from freezer_api.store.leaves import (
     Conditions,
-    collection_term,
     conditions_of,
     digest,
     exists_for,
-    scope_terms,
+    project_term,
     terms_of,
+    watched_term_of,
 )
 from freezer_api.store.sql_schema import documents, terms
+from freezer_api.store.sql_search import Plan, count_of, digests, plan_for, rows_of
 
-COUNTED = 1000
-"""How far lists are counted to find the shortest. Above it, one is as good as another."""
 
-_FARTHEST = 2**62  # windows are cut to the integers that databases know
+def _new_stamp() -> str:
+    return uuid.uuid4().hex
 
 
 class SqlStore:
@@ -53,7 +51,14 @@ class SqlStore:
     Nothing is connected before the first call. After a fork make a new one.
     """
 
-    def __init__(self, connection: str, *, busy_seconds: float = sql_schema.BUSY_SECONDS) -> None:
+    def __init__(
+        self,
+        connection: str,
+        *,
+        busy_seconds: float = sql_schema.BUSY_SECONDS,
+        new_stamp: Callable[[], str] = _new_stamp,
+    ) -> None:
+        self._new_stamp = new_stamp
         self._engine = sql_schema.open_database(connection, busy_seconds)
         self._writer = self._engine.execution_options(writes=True)
         self._is_checked = False
@@ -72,7 +77,7 @@ class SqlStore:
         """Store document and terms in one transaction."""
         check_id(document_id)
         entry = entry_of(document)
-        lists = _digests(collection, entry.terms)
+        lists = digests(collection, entry.terms)
         row = {
             "id_digest": digest(collection, document_id),
             "collection": str(collection),
@@ -87,6 +92,7 @@ class SqlStore:
             except IntegrityError as error:
                 raise DocumentExists(collection, document_id) from error
             _add(connection, seq, lists)
+            self._record(connection, collection, frozenset(), entry.terms)
         return Stored(document_id=document_id, document=document_of(entry.text), version=1)
 
     def replace(
@@ -102,50 +108,68 @@ class SqlStore:
             row = _row(connection, collection, document_id)
         if row.version != version:
             raise VersionConflict(collection, document_id)
-        before = _digests(collection, terms_of(document_of(row.document)))
-        after = _digests(collection, entry.terms)
+        terms_before = terms_of(document_of(row.document))
+        before, after = digests(collection, terms_before), digests(collection, entry.terms)
         with self._writing() as connection:
             if not _put(connection, row.seq, version, entry):
                 _row(connection, collection, document_id)
                 raise VersionConflict(collection, document_id)
             _drop(connection, row.seq, before - after)
             _add(connection, row.seq, after - before)
+            self._record(connection, collection, terms_before, entry.terms)
         return Stored(
             document_id=document_id, document=document_of(entry.text), version=version + 1
         )
 
-    def delete(self, collection: Collection, scope: Scope, document_id: str) -> None:
+    def delete(
+        self, collection: Collection, scope: Scope, document_id: str, version: int | None = None
+    ) -> None:
         """Remove the document and its terms in one transaction."""
         with self._writing() as connection:
             row = _row_in_scope(connection, collection, scope, document_id, lock=True)
-            _drop(connection, row.seq, _digests(collection, terms_of(document_of(row.document))))
+            if version not in {None, row.version}:
+                raise VersionConflict(collection, document_id)
+            terms_before = terms_of(document_of(row.document))
+            _drop(connection, row.seq, digests(collection, terms_before))
             connection.execute(delete(documents).where(documents.c.seq == row.seq))
+            self._record(connection, collection, terms_before, frozenset())
 
     def search(
         self, collection: Collection, scope: Scope, query: Query, page: Page
     ) -> list[Stored]:
         """Walk the shortest list of documents that the query names."""
         conditions = conditions_of(query)
-        lists = _lists(collection, scope, conditions)
         with self._reading() as connection:
-            walked = _choose_shortest(connection, lists)
-            others = [each for each in lists if each is not walked]
-            barred = _digests(collection, conditions.none)
-            wanted = (
-                _walk(walked)
-                .where(*_is_on_all(others))
-                .where(*([~_is_on(barred)] if barred else []))
-                .where(*([_in_time(conditions)] if conditions.bounded else []))
-                .limit(min(page.limit, _FARTHEST))
-                .offset(min(page.offset, _FARTHEST))
-                .subquery()
-            )
-            rows = connection.execute(
-                select(documents)
-                .join(wanted, documents.c.seq == wanted.c.seq)
-                .order_by(documents.c.seq)
-            ).all()
+            plan = plan_for(connection, collection, scope, conditions, page.order)
+            rows = rows_of(connection, plan, page)
         return [_stored(row) for row in rows]
+
+    def find(self, collection: Collection, scope: Scope, query: Query, page: Page) -> Found:
+        """The same. Totals are looked up or counted, the fingerprint is looked up first."""
+        conditions = conditions_of(query)
+        with self._reading() as connection:
+            fingerprint = _fingerprint(connection, collection, query)
+            plan = plan_for(connection, collection, scope, conditions, page.order)
+            rows = rows_of(connection, plan, page)
+            if len(rows) < page.limit and (rows or not page.offset):
+                total: int | None = page.offset + len(rows)
+            else:
+                total = _total(connection, scope, plan)
+        return Found(documents=[_stored(row) for row in rows], total=total, fingerprint=fingerprint)
+
+    def count(self, collection: Collection, scope: Scope, query: Query) -> int:
+        """Count along the shortest list of documents that the query names."""
+        conditions = conditions_of(query)
+        with self._reading() as connection:
+            return count_of(connection, plan_for(connection, collection, scope, conditions))
+
+    def fingerprint(self, collection: Collection, scope: Scope, query: Query) -> str | None:
+        """Look the stamp up: that of the watched term in all projects, whatever the scope is."""
+        del scope
+        if watched_term_of(collection, query) is None:
+            return None
+        with self._reading() as connection:
+            return _fingerprint(connection, collection, query)
 
     def ready(self) -> bool:
         """Whether the tables are there, in this program's version."""
@@ -175,6 +199,15 @@ class SqlStore:
         self._is_checked = False
         with self._turn:
             sql_schema.remove(self._engine)
+
+    def _record(
+        self,
+        connection: Connection,
+        collection: Collection,
+        before: frozenset[str],
+        after: frozenset[str],
+    ) -> None:
+        sql_tallies.record(connection, collection, before, after, self._new_stamp())
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -221,6 +254,23 @@ def _row_in_scope(
     return row
 
 
+def _fingerprint(connection: Connection, collection: Collection, query: Query) -> str | None:
+    term = watched_term_of(collection, query)
+    return None if term is None else sql_tallies.stamp_of(connection, collection, term)
+
+
+def _total(connection: Connection, scope: Scope, plan: Plan) -> int | None:
+    if scope.project_id is not None and not scope.or_match and _is_everything(plan.conditions):
+        term = project_term(scope.project_id)
+        return sql_tallies.documents_with(connection, plan.collection, term)
+    number = count_of(connection, plan, at_most=COUNTED + 1)
+    return number if number <= COUNTED else None
+
+
+def _is_everything(conditions: Conditions) -> bool:
+    return not (conditions.every or conditions.none or conditions.some or conditions.bounded)
+
+
 def _stored(row: Any) -> Stored:
     return Stored(
         document_id=row.document_id, document=document_of(row.document), version=row.version
@@ -241,10 +291,6 @@ def _put(connection: Connection, seq: int, version: int, entry: Entry) -> bool:
     return result.rowcount == 1
 
 
-def _digests(collection: Collection, some_terms: Iterable[str]) -> frozenset[bytes]:
-    return frozenset(digest(collection, term) for term in some_terms)
-
-
 def _add(connection: Connection, seq: int, lists: frozenset[bytes]) -> None:
     if lists:
         connection.execute(insert(terms), [{"term": each, "seq": seq} for each in sorted(lists)])
@@ -255,68 +301,6 @@ def _drop(connection: Connection, seq: int, lists: frozenset[bytes]) -> None:
         connection.execute(_DROP, [{"its_term": each, "its_seq": seq} for each in sorted(lists)])
 
 
-def _lists(collection: Collection, scope: Scope, conditions: Conditions) -> list[frozenset[bytes]]:
-    """What a wanted document is on: one or several term lists per condition."""
-    opening = scope_terms(scope) or {collection_term()}
-    lists = [_digests(collection, opening)]
-    lists += [_digests(collection, {term}) for term in sorted(conditions.every)]
-    if conditions.some:
-        lists.append(_digests(collection, conditions.some))
-    return lists
-
-
-def _choose_shortest(connection: Connection, lists: list[frozenset[bytes]]) -> frozenset[bytes]:
-    if len(lists) == 1:
-        return lists[0]
-    counts = connection.execute(select(*(_bounded_count(each) for each in lists))).one()
-    # Equally long: a single list comes in order by itself, several must be sorted.
-    ranked = zip(counts, (len(each) > 1 for each in lists), range(len(lists)), strict=True)
-    return lists[min(ranked)[2]]
-
-
-def _bounded_count(lists: frozenset[bytes]) -> Any:
-    some = select(literal(1)).where(terms.c.term.in_(lists)).limit(COUNTED).subquery()
-    return select(func.count()).select_from(some).scalar_subquery()
-
-
-def _walk(lists: frozenset[bytes]) -> Select[Any]:
-    walked = _walked.c
-    if len(lists) == 1:
-        return select(walked.seq).where(walked.term == next(iter(lists))).order_by(walked.seq)
-    return select(walked.seq).distinct().where(walked.term.in_(lists)).order_by(walked.seq)
-
-
-def _is_on_all(lists: list[frozenset[bytes]]) -> list[ColumnElement[bool]]:
-    """The lists of one term each are looked up together: hundreds of conditions stay one step.
-
-    A count, because PostgreSQL makes a join of each EXISTS and plans 256 of them for 40 seconds.
-    """
-    single = frozenset().union(*(each for each in lists if len(each) == 1))
-    steps = [_is_on(each) for each in lists if len(each) > 1]
-    if single:
-        looked_up = terms.alias()
-        found = select(func.count()).where(
-            looked_up.c.term.in_(single), looked_up.c.seq == _walked.c.seq
-        )
-        steps.append(found.scalar_subquery() == len(single))
-    return steps
-
-
-def _is_on(lists: frozenset[bytes]) -> ColumnElement[bool]:
-    looked_up = terms.alias()
-    return exists().where(looked_up.c.term.in_(lists), looked_up.c.seq == _walked.c.seq)
-
-
-def _in_time(conditions: Conditions) -> ColumnElement[bool]:
-    bounds = []
-    if conditions.time_after is not None:
-        bounds.append(documents.c.time_stamp >= conditions.time_after)
-    if conditions.time_before is not None:
-        bounds.append(documents.c.time_stamp <= conditions.time_before)
-    return exists().where(documents.c.seq == _walked.c.seq, and_(*bounds))
-
-
-_walked = terms.alias("walked")
 _DROP = delete(terms).where(
     terms.c.term == bindparam("its_term"), terms.c.seq == bindparam("its_seq")
 )

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Engine,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -35,7 +36,7 @@ from freezer_api.errors import StoreUnavailable
 from freezer_api.store.base import Collection, Contents
 from freezer_api.store.leaves import collection_term, digest
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of the tables and of the terms in them (`leaves.terms_of`): a change of either is a new one."""
 
 BUSY_SECONDS = 30
@@ -64,6 +65,7 @@ documents = Table(
     Column("time_stamp", BigInteger),
     Column("document_id", Text, nullable=False),
     Column("document", _LongText, nullable=False),
+    Index("freezer_documents_in_time", "collection", "time_stamp", "seq"),
     # A number is never given twice: the order of creation, and no term finds a later document.
     sqlite_autoincrement=True,
     mysql_charset="utf8mb4",
@@ -77,6 +79,14 @@ terms = Table(
     sqlite_with_rowid=False,
 )
 
+tallies = Table(
+    "freezer_tallies",
+    metadata,
+    Column("term", _Digest, primary_key=True),
+    Column("documents", BigInteger, nullable=False),
+    Column("stamp", String(64), nullable=False),
+    sqlite_with_rowid=False,
+)
 
 _VERSION = "SELECT version FROM freezer_schema WHERE id = 1"
 

@@ -192,7 +192,7 @@ def test_an_alias_of_another_version_is_refused(
         client.indices.create(index=index, aliases={alias: {}})
         try:
             assert not unmade.ready()
-            with pytest.raises(StoreUnavailable, match=f"{index}.*{alias}_v1"):
+            with pytest.raises(StoreUnavailable, match=f"{index}.*{alias}_v2"):
                 unmade.prepare()
         finally:
             client.indices.delete(index=index)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 
 from freezer_api.errors import StoreUnavailable
-from freezer_api.store.base import EVERYWHERE, Page, Query
+from freezer_api.store.base import COUNTED, EVERYWHERE, Order, Page, Query, SortKey
 from freezer_api.store.sql import SqlStore
 from tests.contracts.document_store import (
     ALL,
@@ -358,6 +358,31 @@ def test_pages_beyond_ten_thousand(quick_folder: Path) -> None:
         assert ids(store.search(JOBS, OURS, odd, page)) == everything[10_041::2]
 
 
+def test_long_lists_in_order_of_time_and_in_number(quick_folder: Path) -> None:
+    """Beyond COUNTED documents the order comes from an index, and numbers are known by heart."""
+    size = COUNTED + 100
+    with made_in(quick_folder) as store:
+        for number in range(size):
+            stamp = None if number % 10 == 0 else number * 7 % 13
+            store.insert(JOBS, str(number), job(timestamp=stamp, even=number % 2 == 0))
+        timed = [number for number in range(size) if number % 10]
+        late = [str(number) for number in range(size) if number % 10 == 0]
+        for down in (False, True):
+            sign = -1 if down else 1
+            timed.sort(key=lambda number: (sign * (number * 7 % 13), number))
+            expected = [str(number) for number in timed] + late
+            order = Order(key=SortKey.TIME, descending=down)
+            for offset in (0, 500, len(timed) - 3, len(timed), size - 2, size):
+                page = Page(limit=7, offset=offset, order=order)
+                found = store.find(JOBS, OURS, Query(), page)
+                assert ids(found.documents) == expected[offset : offset + 7]
+                assert found.total == size
+        odd = Query(match_not=(("even", True),))
+        assert store.find(JOBS, OURS, odd, Page()).total == size // 2
+        assert store.find(JOBS, OURS, Query(match_not=(("x", 1),)), Page()).total is None
+        assert store.count(JOBS, OURS, Query(match_not=(("x", 1),))) == size
+
+
 def test_a_search_reads_no_collection(tmp_path: Path) -> None:
     """No step of any search scans a table; every list is sought by its index."""
     with made_in(tmp_path) as store:
@@ -379,6 +404,9 @@ def test_a_search_reads_no_collection(tmp_path: Path) -> None:
         for scope in (OURS, EVERYWHERE):
             for query in (Query(), every_kind, Query(time_after=1, match=(("x", 1),))):
                 store.search(JOBS, scope, query, ALL)
+                for order in (Order(key=SortKey.TIME), Order(descending=True)):
+                    store.find(JOBS, scope, query, Page(limit=1, order=order))
+                store.count(JOBS, scope, query)
     scans = [step for step in steps if "SCAN" in step]
     assert steps
     assert all(re.fullmatch(r"SCAN (CONSTANT ROW|anon_\d+|\(subquery-\d+\))", s) for s in scans)

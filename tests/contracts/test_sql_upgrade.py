@@ -13,12 +13,12 @@ from sqlalchemy import Engine, create_engine, inspect, text
 
 from freezer_api.errors import StoreUnavailable
 from freezer_api.store import sql_upgrade
-from freezer_api.store.base import EVERYWHERE, Collection, Query
+from freezer_api.store.base import EVERYWHERE, Collection, Order, Page, Query, SortKey
 from freezer_api.store.entries import entry_of
 from freezer_api.store.leaves import digest
 from freezer_api.store.sql import SqlStore
 from freezer_api.store.sql_schema import SCHEMA_VERSION, metadata
-from tests.contracts.document_store import ALL, JOBS, OURS, ids, in_threads, job
+from tests.contracts.document_store import ALL, JOBS, OURS, POLL, ids, in_threads, job
 from tests.services.databases import new_database
 
 
@@ -95,6 +95,25 @@ def test_a_founding_database_keeps_its_documents(url: str, engine: Engine) -> No
         store.insert(JOBS, "b", job(x=6))
         assert ids(store.search(JOBS, EVERYWHERE, Query(), ALL)) == ["a", "c", "b"]
         assert sum(row.documents for row in store.describe()) == 3
+
+
+def test_an_upgraded_database_knows_numbers_times_and_polls(url: str, engine: Engine) -> None:
+    documents = {
+        "a": job(client_id="node", job_schedule={"time_started": 5}),
+        "b": job(client_id="node", job_schedule={"time_started": 9}),
+        "c": {"project_id": "theirs", "job_schedule": {"time_started": -1}},
+    }
+    make_founding_database(engine, documents)
+    with closing(SqlStore(url)) as store:
+        store.prepare()
+        latest_first = Page(limit=1, order=Order(key=SortKey.TIME, descending=True))
+        found = store.find(JOBS, OURS, Query(), latest_first)
+        assert (ids(found.documents), found.total) == (["b"], 2)
+        before = store.fingerprint(JOBS, OURS, POLL)
+        assert before
+        store.delete(JOBS, OURS, "a")
+        assert store.fingerprint(JOBS, OURS, POLL) != before
+        assert store.find(JOBS, OURS, Query(), Page(limit=1)).total == 1
 
 
 def test_upgraded_and_new_tables_are_the_same(url: str, engine: Engine) -> None:

@@ -1,0 +1,73 @@
+"""What the SQL store knows by heart of some terms: how many documents have them, and a stamp.
+
+A row is kept for the project of every document, for its number, and for each watched term
+(`leaves.watched_terms`), for its stamp: chance, new with each transaction that writes a document
+which has the term, or had it. Rows are written in the transaction of the document, so nobody ever
+sees the one without the other, and last of all, in the order of their keys: writers that meet in
+one row wait for each other, but never in a circle.
+"""
+
+from collections import Counter
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+from freezer_api.store.base import Collection
+from freezer_api.store.leaves import digest, is_project_term, watched_terms
+from freezer_api.store.sql_schema import tallies
+
+
+def record(
+    connection: Connection,
+    collection: Collection,
+    before: frozenset[str],
+    after: frozenset[str],
+    stamp: str,
+) -> None:
+    """Note that a document with the terms `before` now has `after`; no terms: it is not there."""
+    change: Counter[str] = Counter()
+    for terms, number in ((after, 1), (before, -1)):
+        change.update({term: number for term in terms if is_project_term(term)})
+    touched = {term: number for term, number in change.items() if number}
+    # Watched terms are not counted, but every write of such a document is a change.
+    touched |= dict.fromkeys(watched_terms(collection, before | after), 0)
+    numbers = sorted((digest(collection, term), number) for term, number in touched.items())
+    rows = [{"term": key, "documents": number, "stamp": stamp} for key, number in numbers]
+    if rows:
+        connection.execute(_ADDITIONS[connection.dialect.name], rows)
+
+
+def documents_with(connection: Connection, collection: Collection, project_term: str) -> int:
+    """How many documents the project has in the collection."""
+    of_it = tallies.c.term == digest(collection, project_term)
+    return connection.scalar(select(tallies.c.documents).where(of_it)) or 0
+
+
+def stamp_of(connection: Connection, collection: Collection, watched_term: str) -> str:
+    """What the last write of a document with the watched term left; empty if there was none."""
+    of_it = tallies.c.term == digest(collection, watched_term)
+    return connection.scalar(select(tallies.c.stamp).where(of_it)) or ""
+
+
+def _on_conflict(insertion: Any) -> Any:
+    given = insertion.excluded
+    return insertion.on_conflict_do_update(
+        index_elements=[tallies.c.term],
+        set_={"documents": tallies.c.documents + given.documents, "stamp": given.stamp},
+    )
+
+
+def _on_duplicate(insertion: Any) -> Any:
+    given = insertion.inserted
+    return insertion.on_duplicate_key_update(
+        documents=tallies.c.documents + given.documents, stamp=given.stamp
+    )
+
+
+_ADDITIONS: dict[str, Any] = {
+    "sqlite": _on_conflict(sqlite.insert(tallies)),
+    "postgresql": _on_conflict(postgresql.insert(tallies)),
+    "mysql": _on_duplicate(mysql.insert(tallies)),
+    "mariadb": _on_duplicate(mysql.insert(tallies)),
+}
