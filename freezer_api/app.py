@@ -31,8 +31,9 @@ from freezer_api.services.actions import ActionService
 from freezer_api.services.backups import BackupService
 from freezer_api.services.changes import Changes, Sleep
 from freezer_api.services.clients import ClientService
+from freezer_api.services.delegations import DelegationRule, Delegations
 from freezer_api.services.job_actions import JobActions
-from freezer_api.services.jobs import DelegationRule, JobService
+from freezer_api.services.jobs import JobService
 from freezer_api.services.memberships import Memberships
 from freezer_api.services.runs import RunService
 from freezer_api.services.sessions import SessionService
@@ -99,8 +100,7 @@ def make_app(
         actions=JobActions(store, new_id),
         memberships=memberships,
         runs=run_service,
-        trusts=trusts,
-        delegation_rule=delegation_rule,
+        delegations=Delegations(store=store, changes=changes, trusts=trusts, rule=delegation_rule),
         clock=clock,
         new_id=new_id,
     )

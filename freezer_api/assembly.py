@@ -15,7 +15,7 @@ from freezer_api.errors import StoreUnavailable
 from freezer_api.http.middleware import PublicPaths, RequestId
 from freezer_api.http.proxies import ProxyHeaders
 from freezer_api.identity.middleware import claimed_identity, confirmed_identity
-from freezer_api.identity.trusts import NoTrusts
+from freezer_api.identity.trusts import NoTrusts, Trusts
 from freezer_api.metrics.cache import FleetCache
 from freezer_api.metrics.fleet import read_fleet
 from freezer_api.metrics.meters import Meters
@@ -23,7 +23,7 @@ from freezer_api.metrics.page import MetricsPage
 from freezer_api.metrics.requests import MeasuredRequests
 from freezer_api.metrics.sightings import SharedSightings
 from freezer_api.policies.enforcer import Enforcer
-from freezer_api.services.jobs import DelegationRule
+from freezer_api.services.delegations import DelegationRule
 from freezer_api.services.sightings import NoSightings
 from freezer_api.store.base import DocumentStore, ManagedStore
 from freezer_api.store.measured import Measured
@@ -50,7 +50,7 @@ def application_from(
         store=store if meters is None else Measured(store, meters, time.perf_counter),
         enforcer=Enforcer(conf, time.monotonic),
         read_identity={"keystone": confirmed_identity, "noauth": claimed_identity}[strategy],
-        trusts=NoTrusts(),
+        trusts=_trusts(conf),
         delegation_rule=DelegationRule(
             for_central_clients=conf.centralized_scheduler.enabled,
             for_all_clients=conf.centralized_scheduler.enforce_trusts,
@@ -102,6 +102,16 @@ def _token_required(application: "WSGIApplication", conf: cfg.ConfigOpts) -> "WS
 
     guard: WSGIApplication = AuthProtocol(application, {"oslo_config_config": conf})
     return guard
+
+
+def _trusts(conf: cfg.ConfigOpts) -> Trusts:
+    if conf.auth_strategy != "keystone":
+        return NoTrusts()
+    central = conf.centralized_scheduler
+    # Keystone's library takes a quarter of a second, which a service without it need not wait.
+    from freezer_api.identity.keystone_trusts import KeystoneTrusts  # noqa: PLC0415
+
+    return KeystoneTrusts(conf, section=central.auth_section, roles=central.trusts_delegated_roles)
 
 
 def store_from(conf: cfg.ConfigOpts) -> ManagedStore:

@@ -12,6 +12,7 @@ ApiError
     UnknownEvent         neither start, stop nor abort
     SessionActionInvalid bad parameters of a session action
   StoreUnavailable       the document store cannot be reached now
+  KeystoneUnavailable    Keystone cannot be reached now
 """
 
 from freezer_model.errors import FreezerError
@@ -78,3 +79,7 @@ class SessionActionInvalid(BadRequest):
 
 class StoreUnavailable(ApiError):
     """The document store cannot be reached now. It may be back in a moment."""
+
+
+class KeystoneUnavailable(ApiError):
+    """Keystone cannot be reached now, or fails itself. It may be back in a moment."""

@@ -15,6 +15,7 @@ from freezer_api.errors import (
     BadRequest,
     DocumentExists,
     DocumentNotFound,
+    KeystoneUnavailable,
     MissingCredential,
     RequestRefused,
     RunRefused,
@@ -67,6 +68,7 @@ ANSWERS: dict[type[Exception], Answer] = {
     MissingCredential: Answer(422, "Missing required credentials"),
     ApiError: Answer(500, "Internal Server Error"),
     StoreUnavailable: Answer(503, "Service Unavailable"),
+    KeystoneUnavailable: Answer(503, "Service Unavailable"),
 }
 """The nearest class of an error's ancestry counts."""
 
@@ -76,7 +78,10 @@ _HEADERS = {
 }
 
 _SEE_THE_LOG = "The service failed; its log tells more under the request id"
-_WITHOUT_DETAILS = {503: "The document store cannot be reached now. Try again in a moment"}
+_WITHOUT_DETAILS: dict[type[Exception], str] = {
+    StoreUnavailable: "The document store cannot be reached now. Try again in a moment",
+    KeystoneUnavailable: "Keystone cannot be reached now. Try again in a moment",
+}
 
 
 def install(app: falcon.App[Any, Any]) -> None:
@@ -95,7 +100,7 @@ def _answer_error(
     if answer.status >= 500:
         # The text is for the operator: it may name hosts, files and tables.
         log.error("%s %r: %s", req.method, req.path, error)
-        description = _WITHOUT_DETAILS.get(answer.status, _SEE_THE_LOG)
+        description = _WITHOUT_DETAILS.get(type(error), _SEE_THE_LOG)
     resp.set_headers(_HEADERS.get(answer.status, {}))
     if answer.status == 406:
         resp.status = falcon.HTTP_406

@@ -1,6 +1,6 @@
 """Who asks, and about which project."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from freezer_api.errors import ApiError
 
@@ -25,3 +25,5 @@ class Context:
     """Of a token for a whole domain."""
     system_scope: str = ""
     """"all" for a token for the whole system."""
+    token: str = field(default="", repr=False, compare=False)
+    """What Keystone confirmed him by. Two requests of one caller are alike whatever their tokens."""

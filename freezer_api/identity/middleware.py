@@ -51,6 +51,7 @@ def confirmed_identity(req: falcon.Request, project_id: str) -> Context:
         roles=_listed(environ.get("HTTP_X_ROLES", "")),
         domain_id=environ.get("HTTP_X_DOMAIN_ID", ""),
         system_scope=environ.get("HTTP_OPENSTACK_SYSTEM_SCOPE", ""),
+        token=environ.get("HTTP_X_AUTH_TOKEN", ""),
     )
 
 

@@ -1,21 +1,20 @@
 """What can be done with jobs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from freezer_api.errors import DocumentExists, DocumentNotFound, RequestRefused
 from freezer_api.identity.context import Context
-from freezer_api.identity.trusts import Delegation, Trusts
 from freezer_api.services.changes import Changes
 from freezer_api.services.clients import ClientService
+from freezer_api.services.delegations import CREDENTIALS, Delegations
 from freezer_api.services.documents import check_id, own_scope, read_scope
-from freezer_api.services.job_actions import JobActions, Resolved
+from freezer_api.services.job_actions import JobActions
 from freezer_api.services.job_documents import new_job, patched_job, replaced_job
 from freezer_api.services.memberships import Memberships
 from freezer_api.services.runs import RunService
 from freezer_api.services.search import query_from
-from freezer_api.store.base import EVERYWHERE, Collection, DocumentStore, Page, Query, Stored
+from freezer_api.store.base import EVERYWHERE, Collection, DocumentStore, Page, Stored
 from freezer_model.client import find_unsupported
 from freezer_model.clock import Clock
 from freezer_model.instants import to_epoch
@@ -23,19 +22,6 @@ from freezer_model.job import JobEvent, JobState
 from freezer_model.job_events import EventAnswer, request_event
 
 _JOBS = Collection.JOBS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DelegationRule:
-    """Which jobs need a delegation of their user."""
-
-    for_central_clients: bool
-    for_all_clients: bool
-
-    def applies(self, client: Mapping[str, Any]) -> bool:
-        """Whether a job of this client needs one."""
-        central = bool(client["client"].get("is_central"))
-        return self.for_central_clients and (central or self.for_all_clients)
 
 
 class JobService:
@@ -50,8 +36,7 @@ class JobService:
         actions: JobActions,
         memberships: Memberships,
         runs: RunService,
-        trusts: Trusts,
-        delegation_rule: DelegationRule,
+        delegations: Delegations,
         clock: Clock,
         new_id: Callable[[], str],
     ) -> None:
@@ -61,8 +46,7 @@ class JobService:
         self._actions = actions
         self._memberships = memberships
         self._runs = runs
-        self._trusts = trusts
-        self._delegation_rule = delegation_rule
+        self._delegations = delegations
         self._clock = clock
         self._new_id = new_id
 
@@ -152,9 +136,7 @@ class JobService:
             self._memberships.drop_member(scope, job["session_id"], job_id)
         self._store.delete(_JOBS, scope, job_id)
         self._runs.forget(scope, job_id)
-        credentials = job.get("user_credentials")
-        if credentials:
-            self._withdraw_unused(Delegation(**credentials))
+        self._delegations.withdraw_unused(context, job)
 
     def request_event(self, context: Context, job_id: str, event: JobEvent) -> str:
         """Ask the job's scheduler for something; the word that the caller is told.
@@ -180,21 +162,8 @@ class JobService:
         now = to_epoch(self._clock())
         document = new_job(context, job_id, body, resolved.entries, now)
         self._require_free(job_id)
-        if self._delegation_rule.applies(client):
-            delegation = self._trusts.delegate(context)
-            document["user_credentials"] = {
-                "trust_id": delegation.trust_id,
-                "trustor_user_id": delegation.trustor_user_id,
-            }
-        return self._insert(job_id, document, resolved)
-
-    def _insert(self, job_id: str, document: dict[str, Any], resolved: Resolved) -> Stored:
-        try:
-            stored = self._store.insert(_JOBS, job_id, document)
-        except DocumentExists:
-            if "user_credentials" in document:
-                self._withdraw_unused(Delegation(**document["user_credentials"]))
-            raise
+        # Last, when nothing else can refuse the job: a refused one leaves no trust behind.
+        stored = self._delegations.insert(context, client, document)
         self._actions.write(resolved)
         return stored
 
@@ -232,17 +201,17 @@ class JobService:
                 )
         return client
 
-    def _withdraw_unused(self, delegation: Delegation) -> None:
-        query = Query(match=(("user_credentials.trust_id", delegation.trust_id),))
-        if not self._store.search(_JOBS, EVERYWHERE, query, Page(limit=1)):
-            self._trusts.withdraw(delegation)
-
     def _shown(self, context: Context, jobs: Sequence[Stored]) -> list[dict[str, Any]]:
-        """The documents without the process ids of other projects' clients."""
+        """The documents without what is not the caller's to see.
+
+        That is the process ids of other projects' clients, and the trusts of another project.
+        """
         foreign: dict[str, bool] = {}
         shown = []
         for stored in jobs:
             job = dict(stored.document)
+            if job["project_id"] != context.own_project_id:
+                job.pop(CREDENTIALS, None)
             if "current_pid" in job["job_schedule"]:
                 client_id = job["client_id"]
                 if client_id not in foreign:

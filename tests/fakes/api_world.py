@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from freezer_api.identity.context import Context
 from freezer_api.identity.middleware import claimed_identity
 from freezer_api.identity.trusts import Delegation
 from freezer_api.policies.enforcer import Enforcer
-from freezer_api.services.jobs import DelegationRule
+from freezer_api.services.delegations import DelegationRule
 from freezer_api.services.sightings import NoSightings
 from freezer_api.store.base import DocumentStore
 from freezer_api.store.memory import MemoryStore
@@ -40,18 +41,26 @@ class Clock:
 
 @dataclass
 class RecordedTrusts:
-    """Gives one delegation per user and project, and remembers which were withdrawn."""
+    """Keeps trusts as Keystone does: one that is dead is not given again."""
 
+    alive: list[str] = field(default_factory=list)
     withdrawn: list[str] = field(default_factory=list)
+    made: int = 0
 
-    def delegate(self, context: Context) -> Delegation:
-        return Delegation(
-            trust_id=f"trust-{context.user_id}-{context.project_id}",
-            trustor_user_id=context.user_id,
-        )
+    def delegate(self, context: Context, known: Sequence[Delegation]) -> Delegation:
+        for delegation in known:
+            if delegation.trust_id in self.alive:
+                return delegation
+        self.made += 1
+        trust_id = f"trust{self.made}-{context.user_id}-{context.project_id}"
+        self.alive.append(trust_id)
+        return Delegation(trust_id=trust_id, trustor_user_id=context.user_id)
 
-    def withdraw(self, delegation: Delegation) -> None:
-        self.withdrawn.append(delegation.trust_id)
+    def withdraw(self, context: Context, delegation: Delegation) -> None:
+        assert context.user_id
+        if delegation.trust_id in self.alive:
+            self.alive.remove(delegation.trust_id)
+            self.withdrawn.append(delegation.trust_id)
 
 
 @dataclass(frozen=True)

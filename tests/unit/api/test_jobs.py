@@ -557,7 +557,7 @@ class TestCentral:
     def test_job_gets_the_users_delegation(self, stranger: Caller, central: str) -> None:
         first = stranger.job_made(client_id=central)
         second = stranger.job_made(client_id=central)
-        credentials = {"trust_id": "trust-v-q", "trustor_user_id": "v"}
+        credentials = {"trust_id": "trust1-v-q", "trustor_user_id": "v"}
         assert job_of(stranger, first)["user_credentials"] == credentials
         assert job_of(stranger, second)["user_credentials"] == credentials
 
@@ -565,7 +565,7 @@ class TestCentral:
         job_id = stranger.job_made(client_id=central)
         stranger.patch(f"/jobs/{job_id}", {"user_credentials": {"trust_id": "mine"}})
         stranger.post(f"/jobs/{job_id}", job_body(client_id=central))
-        assert job_of(stranger, job_id)["user_credentials"]["trust_id"] == "trust-v-q"
+        assert job_of(stranger, job_id)["user_credentials"]["trust_id"] == "trust1-v-q"
 
     def test_delegation_ends_with_the_last_job(
         self, world: World, stranger: Caller, central: str
@@ -574,7 +574,7 @@ class TestCentral:
         stranger.delete(f"/jobs/{jobs[0]}")
         assert world.trusts.withdrawn == []
         stranger.delete(f"/jobs/{jobs[1]}")
-        assert world.trusts.withdrawn == ["trust-v-q"]
+        assert world.trusts.withdrawn == ["trust1-v-q"]
 
     def test_process_id_is_for_the_clients_project(
         self, world: World, stranger: Caller, central: str
