@@ -6,7 +6,11 @@ from types import FrameType
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.services.fixtures", "tests.services.storage_fixtures"]
+pytest_plugins = [
+    "tests.services.fixtures",
+    "tests.services.storage_fixtures",
+    "tests.services.identity_fixtures",
+]
 
 # On a busy machine a single example may take its time; a test that hangs has pytest's own limit.
 settings.register_profile(
