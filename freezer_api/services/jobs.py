@@ -135,8 +135,8 @@ class JobService:
         if job["session_id"]:
             self._memberships.drop_member(scope, job["session_id"], job_id)
         self._store.delete(_JOBS, scope, job_id)
-        self._runs.forget(scope, job_id)
         self._delegations.withdraw_unused(context, job)
+        self._runs.forget(scope, job_id)
 
     def request_event(self, context: Context, job_id: str, event: JobEvent) -> str:
         """Ask the job's scheduler for something; the word that the caller is told.

@@ -190,10 +190,10 @@ class Overlapping(MemoryStore):
             happening()
         return super().insert(collection, document_id, document)
 
-    def search(self, *args: Any, **named: Any) -> list[Stored]:
-        if self.search_fails:
+    def search(self, collection: Collection, *args: Any) -> list[Stored]:
+        if self.search_fails and collection is Collection.JOBS:
             raise StoreUnavailable("gone")
-        return super().search(*args, **named)
+        return super().search(collection, *args)
 
 
 class TestWhoNeedsOne:
