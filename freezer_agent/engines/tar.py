@@ -118,7 +118,7 @@ class TarEngine:
         try:
             processes.feed_in(
                 self._restore_arguments(target),
-                guarded(chunks, os.fsencode(target)),
+                guarded(chunks, os.fsencode(target), messages.miss),
                 env=_ENVIRONMENT,
                 on_error_line=messages.take,
             )
@@ -232,6 +232,13 @@ class _RestoreMessages:
         self._notes.changed += 1
         name, _, why = message.partition(b": ")
         self._notes.note(readable(name), readable(why))
+
+    def miss(self, name: bytes) -> None:
+        """A directory that moved lacks files that the archive takes for unchanged."""
+        self._notes.changed += 1
+        self._notes.note(
+            readable(name), "files in it are in no level: they could not be read or were replaced"
+        )
 
 
 def _place(source: Path) -> tuple[Path, bytes]:

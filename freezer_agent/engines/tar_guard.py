@@ -13,30 +13,56 @@ In such a stream no member's path can lead through a link.
 # ruff: noqa: PTH108, PTH118
 
 import os
-import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from freezer_agent.engines.tar_members import Kind, Member, MemberWalk
+from freezer_agent.engines.tar_moves import (
+    FormerPlaces,
+    MalformedMoves,
+    Move,
+    find_moves,
+    pair_up,
+    without_moves,
+)
 from freezer_agent.errors import Damaged
 
 # A directory of a million names has about 30 MB of records, and tar holds them in memory as well.
 _MOST_EXTENSION_BYTES = 64 << 20
 _ROOT = b""
-_SCRATCH = b"\0"
 
 
-def guarded(chunks: Iterable[bytes], target: bytes) -> Iterator[bytes]:
-    """The same chunks, each checked before it is passed on.
+def guarded(
+    chunks: Iterable[bytes],
+    target: bytes,
+    on_missing: Callable[[bytes], None] = lambda _name: None,
+) -> Iterator[bytes]:
+    """The same chunks, each checked before it is passed on; recorded moves are carried out.
 
     Damaged for an archive that is cut, holed, altered or could reach out of `target`. A symbolic
-    link in the target where the archive has a directory is removed.
+    link in the target where the archive has a directory is removed. An archive that moves
+    directories is held until all its directories are known; they are then moved in `target`, and
+    the archive that is passed on moves none. `on_missing` gets each directory that should have
+    unchanged files and does not.
     """
-    walk = MemberWalk(_Guard(target).check, _MOST_EXTENSION_BYTES)
+    guard = _Guard(target)
+    walk = MemberWalk(guard.check, _MOST_EXTENSION_BYTES)
+    held: list[bytes] = []
     for chunk in chunks:
         walk.feed(chunk)
-        yield chunk
+        if guard.waits:
+            held.append(chunk)
+        elif held:
+            held.append(chunk)
+            yield guard.settled(b"".join(held), on_missing)
+            held.clear()
+        elif guard.has_moves:
+            yield guard.settled(chunk, on_missing)
+        else:
+            yield chunk
     walk.finish()
+    if held:
+        yield guard.settled(b"".join(held), on_missing)
 
 
 class _Guard:
@@ -45,6 +71,31 @@ class _Guard:
         self._directories = {_ROOT}
         self._in_directories = True
         self._is_first = True
+        self._moves: list[Move] = []
+        self._first_records = b""
+        self._first_end = 0
+        self._records: dict[bytes, bytes] = {}
+
+    @property
+    def has_moves(self) -> bool:
+        """Whether the archive moves directories, and nothing has been done about it yet."""
+        return bool(self._first_end)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it does, and not all directories are known."""
+        return self.has_moves and self._in_directories
+
+    def settled(self, beginning: bytes, on_missing: Callable[[bytes], None]) -> bytes:
+        """Move the directories; the beginning of the archive without what moves them."""
+        end, records = self._first_end, self._first_records
+        if beginning.count(records, 0, end) != 1:
+            raise _hostile(b".", "renames directories twice")
+        for name in FormerPlaces(self._target, self._moves, self._records).carry_out():
+            on_missing(name)
+        self._first_end = 0
+        self._records.clear()
+        return beginning[:end].replace(records, without_moves(records)) + beginning[end:]
 
     def check(self, member: Member) -> None:
         if member.is_cut:
@@ -64,10 +115,23 @@ class _Guard:
         path = os.path.join(self._target, name)
         if name != _ROOT and _is_symlink(path):
             os.unlink(path)
-        renames = _renames(member.directory_records)
-        if renames and not self._is_first:
-            raise _hostile(name, "renames other directories late")
-        _check_renames(renames, self._target)
+        records = member.directory_records
+        if moves := find_moves(records):
+            if not self._is_first:
+                raise _hostile(name, "renames other directories late")
+            self._take_moves(moves, member)
+        if self._first_end:
+            self._records[name] = records
+
+    def _take_moves(self, entries: list[tuple[int, bytes]], member: Member) -> None:
+        """Remember what the first member moves; all names must stay inside."""
+        inside = [(code, _inside(raw)) for code, raw in entries]
+        try:
+            self._moves = pair_up(inside)
+        except MalformedMoves:
+            raise _hostile(b".", "renames a directory to nothing") from None
+        self._first_records = member.directory_records
+        self._first_end = member.extent.end
 
     def _check_other(self, name: bytes, member: Member) -> None:
         self._in_directories = False
@@ -96,66 +160,6 @@ def _inside(name: bytes) -> bytes:
     return b"/".join(parts)
 
 
-def _renames(records: bytes) -> list[tuple[int, bytes]]:
-    """The entries of a directory's records that move directories: R from, T to, X scratch."""
-    if not any(records.startswith(letter) or b"\0" + letter in records for letter in _MOVES):
-        return []
-    entries = records.split(b"\0")
-    return [(entry[0], entry[1:]) for entry in entries if entry[:1] in _MOVES]
-
-
-_MOVES = (b"R", b"T", b"X")
-
-
-def _check_renames(renames: list[tuple[int, bytes]], target: bytes) -> None:
-    """Follow the renames in order, without doing them, and make way for them.
-
-    None may start at a symbolic link or pass one. What is at the new place of a directory is
-    removed: it is gone in this level, and tar would give up over it.
-    """
-    moved: list[tuple[bytes, bytes]] = []
-    source = _ROOT
-    for letter, raw in renames:
-        name = _inside(raw) or _SCRATCH
-        where = _before(name, moved)
-        if letter == ord("R"):
-            _check_no_link(target, where)
-            source = where
-        elif letter == ord("T"):
-            if name != _SCRATCH:
-                _make_way(target, where, source, {away for _, away in moved})
-            moved.append((name, source))
-        elif name != _SCRATCH:
-            _check_no_link(target, where)
-
-
-def _before(name: bytes, moved: list[tuple[bytes, bytes]]) -> bytes:
-    """Where that which will be at `name` after the renames is now."""
-    for destination, source in reversed(moved):
-        if name == destination or name.startswith(destination + b"/"):
-            name = source + name[len(destination) :]
-    return name
-
-
-def _make_way(target: bytes, name: bytes, source: bytes, away: set[bytes]) -> None:
-    """Remove what is in the way of the directory `source` at `name`, unless it moves itself."""
-    path = target
-    for part in name.split(b"/"):
-        path = os.path.join(path, part)
-        if _exists(path) and not _is_directory(path):
-            os.unlink(path)
-    if name not in away and not (source + b"/").startswith(name + b"/") and _exists(path):
-        shutil.rmtree(path)
-
-
-def _check_no_link(target: bytes, name: bytes) -> None:
-    path = target
-    for part in name.split(b"/") if name and not name.startswith(_SCRATCH) else ():
-        path = os.path.join(path, part)
-        if _is_symlink(path):
-            raise _hostile(name, "is renamed through a symbolic link")
-
-
 def _mode(path: bytes) -> int:
     """The mode of what is there, of a link itself; 0 if there is nothing."""
     try:
@@ -164,16 +168,8 @@ def _mode(path: bytes) -> int:
         return 0
 
 
-def _exists(path: bytes) -> bool:
-    return _mode(path) != 0
-
-
 def _is_symlink(path: bytes) -> bool:
     return stat.S_ISLNK(_mode(path))
-
-
-def _is_directory(path: bytes) -> bool:
-    return stat.S_ISDIR(_mode(path))
 
 
 def _hostile(name: bytes, why: str) -> Damaged:

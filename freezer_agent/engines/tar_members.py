@@ -8,6 +8,7 @@ import re
 import zlib
 from collections.abc import Callable
 from enum import Enum
+from typing import NamedTuple
 
 from freezer_agent.errors import Damaged
 
@@ -31,12 +32,31 @@ _KINDS = {letter: kind for kind in Kind for letter in kind.value}
 _EXTENSIONS = b"xLK"
 
 
+# What tar writes once at most, and what decides over places: who repeats it wants two readers to
+# see two different archives.
+_SINGLE = frozenset({b"path", b"linkpath", b"size", b"GNU.dumpdir", b"GNU.sparse.name"})
+
+
+class Extent(NamedTuple):
+    """Where a member lies in the stream: from its first extension to its padding.
+
+    The records of a directory, which former releases wrote as content, count as its header.
+    A tuple, because a million of them are made in a run.
+    """
+
+    start: int
+    content: int
+    end: int
+
+
 class Member:
     """One member: its header and what the extensions in front of it say."""
 
-    __slots__ = ("_extensions", "_header", "is_cut", "kind", "size_bytes")
+    __slots__ = ("_extensions", "_header", "extent", "is_cut", "kind", "size_bytes")
 
-    def __init__(self, header: bytes, extensions: dict[int, bytes], *, is_cut: bool) -> None:
+    def __init__(
+        self, header: bytes, extensions: dict[int, bytes], start: int, *, is_cut: bool
+    ) -> None:
         letter = header[156]
         if letter not in _KINDS:
             raise Damaged(
@@ -44,6 +64,7 @@ class Member:
                 "it was not written by this program"
             )
         self.kind = _KINDS[letter]
+        self.extent = Extent(start, start, start)
         self.is_cut = is_cut
         self._header = header
         self._extensions = extensions
@@ -89,6 +110,8 @@ class Member:
             end = at + int(match[1]) if match else 0
             if not match or end > len(raw) or end <= match.end() or raw[end - 1] != 0x0A:
                 raise Damaged("the archive holds an extended header that is no such thing")
+            if match[2] in records and match[2] in _SINGLE:
+                raise Damaged("the archive holds an extended header that contradicts itself")
             records[match[2]] = raw[match.end() : end - 1]
             at = end
         return records
@@ -106,12 +129,20 @@ class Member:
 class MemberWalk:
     """Feed it the chunks of a tar stream; it calls `on_member` when a member's header is complete.
 
-    Extensions longer than `most_extension_bytes` are not kept; their member `is_cut`.
+    Extensions longer than `most_extension_bytes` are not kept; their member `is_cut`. A listing
+    is such a stream without the contents of files (`has_contents` is false).
     """
 
-    def __init__(self, on_member: Callable[[Member], None], most_extension_bytes: int) -> None:
+    def __init__(
+        self,
+        on_member: Callable[[Member], None],
+        most_extension_bytes: int,
+        *,
+        has_contents: bool = True,
+    ) -> None:
         self._on_member = on_member
         self._most_extension_bytes = most_extension_bytes
+        self._has_contents = has_contents
         self._extensions: dict[int, bytes] = {}
         self._is_cut = False
         self._skip_bytes = 0
@@ -121,7 +152,9 @@ class MemberWalk:
         self._gather_bytes = 0
         self._directory_header = b""
         self._zero_blocks = 0
-        self._anything = False
+        self._offset = 0
+        self._starts_at = -1
+        self._content_at = 0
 
     def feed(self, chunk: bytes) -> None:
         """Take the next chunk. Damaged if it cannot be the next part of a tar stream."""
@@ -140,10 +173,11 @@ class MemberWalk:
                 self._partial += piece
                 if len(self._partial) == _BLOCK_BYTES:
                     block, self._partial = self._partial, b""
-                    self._take(block)
+                    self._take(block, self._offset + at - _BLOCK_BYTES)
             else:
-                self._take(chunk[at : at + _BLOCK_BYTES])
+                self._take(chunk[at : at + _BLOCK_BYTES], self._offset + at)
                 at += _BLOCK_BYTES
+        self._offset += end
 
     def finish(self) -> None:
         """The stream is over. Damaged if it lacks its end."""
@@ -154,7 +188,7 @@ class MemberWalk:
                 "restore from another copy or date"
             )
 
-    def _take(self, block: bytes) -> None:
+    def _take(self, block: bytes, offset: int) -> None:
         if block == _ZERO_BLOCK:
             self._zero_blocks += 1
             return
@@ -162,26 +196,36 @@ class MemberWalk:
             raise Damaged("the archive has a hole: data follows its end or a block of zeros")
         if _number(block[148:156]) != _block_sum(block):
             raise Damaged("the archive has a damaged header; restore from another copy or date")
+        if self._starts_at < 0:
+            self._starts_at = offset
+        self._content_at = offset + _BLOCK_BYTES
         letter = block[156]
         if letter in _EXTENSIONS or letter == ord("D"):
             size_bytes = _number(block[124:136])
             self._directory_header = block if letter == ord("D") else b""
             self._start_gathering(letter, size_bytes)
         else:
-            self._emit(block)
+            self._emit(block, self._content_at)
 
-    def _emit(self, header: bytes) -> None:
-        member = Member(header, self._extensions, is_cut=self._is_cut)
+    def _emit(self, header: bytes, content_at: int) -> None:
+        start = self._starts_at
+        member = Member(header, self._extensions, start, is_cut=self._is_cut)
         if header[156] != ord("D"):
             size_bytes = member.size_bytes
             if member.kind is not Kind.FILE and size_bytes:
                 raise Damaged("the archive holds a link or directory that claims to have content")
-            self._skip_bytes = size_bytes + -size_bytes % _BLOCK_BYTES
+            self._skip_bytes = size_bytes + -size_bytes % _BLOCK_BYTES if self._has_contents else 0
+            member.extent = Extent(start, content_at, content_at + self._skip_bytes)
+        else:
+            member.extent = Extent(start, content_at, content_at)
         self._extensions = {}
         self._is_cut = False
+        self._starts_at = -1
         self._on_member(member)
 
     def _start_gathering(self, letter: int, size_bytes: int) -> None:
+        if letter in self._extensions:
+            raise Damaged("the archive holds a member with two extended headers of one kind")
         self._gather_letter = letter
         self._gather_bytes = size_bytes
         self._skip_bytes = -size_bytes % _BLOCK_BYTES
@@ -205,7 +249,8 @@ class MemberWalk:
         self._gathering = []
         if self._directory_header:
             header, self._directory_header = self._directory_header, b""
-            self._emit(header)
+            size_bytes = _number(header[124:136])
+            self._emit(header, self._content_at + size_bytes + -size_bytes % _BLOCK_BYTES)
 
 
 def _block_sum(block: bytes) -> int:
