@@ -16,6 +16,7 @@ from freezer_agent.actions.restore import RestoreAction
 from freezer_agent.catalog.backup import BackupName
 from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.lock import Owner, SetLock
+from freezer_agent.codings import CodingChoice
 from freezer_agent.engines.tar import Dereference as TarDereference
 from freezer_agent.engines.tar import TarEngine, find_gnu_tar
 from freezer_agent.errors import RequestInvalid
@@ -26,6 +27,7 @@ from freezer_agent.requests import (
     CommandRequest,
     Compression,
     Dereference,
+    Encryption,
     InfoRequest,
     PruneRequest,
     Request,
@@ -49,6 +51,7 @@ class World:
     random_bytes: Callable[[int], bytes]
     host: str
     lock_folder: Path
+    state_key_folder: Path
     version: str
     progress: Progress
     network: Network
@@ -87,7 +90,7 @@ def _backup(request: BackupRequest, world: World) -> BackupAction:
             [*request.excludes, *_own_container(request.storage, request.source)],
             request.dereference,
         ),
-        codings=_codings(request.compression, request.pass_file, world),
+        codings=_codings(request.compression, request.encryption, world),
         mode=Fs(sync=request.sync and not request.dry_run),
         clock=world.clock,
         progress=world.progress,
@@ -105,7 +108,7 @@ def _restore(request: RestoreRequest, world: World) -> RestoreAction:
         names=names,
         lock=_lock(built, names, world),
         engine=_tar(),
-        codings=_codings(Compression.NONE, request.pass_file, world),
+        codings=_codings(Compression.NONE, request.encryption, world),
         clock=world.clock,
         progress=world.progress,
     )
@@ -167,8 +170,5 @@ def _metadata(request: BackupRequest) -> dict[str, Any]:
     return {"engine_name": _ENGINE, "compression": str(request.compression)}
 
 
-def _codings(compression: Compression, pass_file: Path | None, world: World) -> Codings:
-    # The cipher library takes 0.1 s to import, which only encrypted backups should pay.
-    from freezer_agent.codings import CodingChoice  # noqa: PLC0415  # see above
-
-    return CodingChoice(compression, pass_file, world.random_bytes)
+def _codings(compression: Compression, encryption: Encryption, world: World) -> Codings:
+    return CodingChoice(compression, encryption, world.random_bytes, world.state_key_folder)

@@ -122,6 +122,7 @@ def _run_request(options: Any, start: Path, home: Path) -> int:
         random_bytes=secrets.token_bytes,
         host=host,
         lock_folder=home / ".freezer" / "locks",
+        state_key_folder=home / ".freezer" / "state-keys",
         version=_version(),
         progress=line or Unwatched(),
         network=make_network(

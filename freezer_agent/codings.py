@@ -1,84 +1,202 @@
-"""From options and stored metadata to codings: which compressor and cipher a backup takes.
+"""From a request's keys and stored metadata to codings: which compressor and cipher a backup takes.
 
-Beside `assembly`, the only module that names concrete stages.
+Beside `assembly`, the only module that names concrete stages. Compression and cipher libraries are
+imported when they are needed: a run without encryption does not wait 0.1 s for the latter.
 """
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+# ruff: noqa: PLC0415 - the reason stands above
 
-from freezer_agent.errors import EngineError, WrongKey
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freezer_agent.errors import Damaged, EngineError, WrongKey
 from freezer_agent.pipeline.chain import Pipeline, Stage
 from freezer_agent.pipeline.coding import Coding, PlainCoding, Purpose
-from freezer_agent.requests import Compression
+from freezer_agent.requests import CipherChoice, Compression, Encryption
 
-_LEGACY_CIPHER = "aes-256-cfb"
+if TYPE_CHECKING:
+    from freezer_agent.pipeline.keys import Keys
+    from freezer_agent.pipeline.sealing import Cipher
+    from freezer_agent.pipeline.state_keys import StateKeys
+
+_LEGACY = "aes-256-cfb"
+_SEALED = "freezer-seal-1"
 
 
 class CodingChoice:
-    """The codings of a run that writes with one compression and, perhaps, one pass phrase."""
+    """The codings of a run: what it writes, and what the keys at hand open.
+
+    `state_key_folder` is where a node that cannot open its own backups keeps what it needs.
+    """
 
     def __init__(
         self,
         compression: Compression,
-        pass_file: Path | None,
+        encryption: Encryption,
         random_bytes: Callable[[int], bytes],
+        state_key_folder: Path,
     ) -> None:
         self._compression = compression
-        self._pass_file = pass_file
+        self._encryption = encryption
         self._random_bytes = random_bytes
+        self._state_key_folder = state_key_folder
 
-    def begin(self, place: str) -> Coding:  # noqa: ARG002  # these codings are not bound to it
+    @property
+    def remarks(self) -> Sequence[str]:
+        """A warning for a pass phrase file that every user may read."""
+        file = self._encryption.pass_file
+        if file is None:
+            return ()
+        from freezer_agent.pipeline.keys import is_open_to_others
+
+        if not is_open_to_others(file):
+            return ()
+        return (f"the pass phrase file {file} may be read by every user: chmod 600 it",)
+
+    def begin(self, place: str) -> Coding:
         """The coding that this run asks for."""
-        if self._pass_file is None:
+        if not self._encryption.is_asked_for:
             return PlainCoding(lambda: Pipeline(_compressors(self._compression)), None)
-        return self._legacy(self._compression)
+        if self._encryption.cipher is CipherChoice.AES_256_CFB:
+            return self._legacy(self._compression)
+        return self._new_seal(place)
 
-    def opened(self, place: str, metadata: Mapping[str, Any]) -> Coding:  # noqa: ARG002  # see above
-        """The coding that the metadata tells, with the key at hand."""
-        compression = _compression_of(metadata)
-        stored = _format_of(metadata)
+    def opened(self, place: str, metadata: Mapping[str, Any]) -> Coding:
+        """The coding that the metadata tells, with the keys at hand."""
+        compression, stored = _compression_of(metadata), _format_of(metadata)
         if stored is None:
+            self._check_unencrypted(place, metadata)
             return PlainCoding(lambda: Pipeline(_compressors(compression)), None)
-        if stored != _LEGACY_CIPHER:
-            raise EngineError(
-                f"the backup is encrypted as {stored!r}, which this release does not know"
-            )
-        return self._legacy(compression)
+        if stored == _LEGACY:
+            return self._legacy(compression)
+        if stored == _SEALED:
+            return self._opened_seal(place, metadata, compression)
+        raise EngineError(
+            f"{place} is encrypted as {stored!r}, which this release does not know: restore it "
+            "with the release that made it"
+        )
 
     def state(self, place: str, metadata: Mapping[str, Any]) -> Pipeline:
         """The pipeline of the state that the next level builds on."""
-        wanted = None if self._pass_file is None else _LEGACY_CIPHER
-        stored = _format_of(metadata)
+        wanted, stored = self._wanted_format(), _format_of(metadata)
         if stored != wanted:
             raise WrongKey(
                 f"it is {'not encrypted' if stored is None else f'encrypted as {stored}'}, and "
                 f"this backup {'will not be' if wanted is None else f'will be as {wanted}'}"
             )
-        return self.opened(place, metadata).pipeline(Purpose.STATE)
+        if stored != _SEALED:
+            # Neither has a pipeline for the state, nor needs a key for it.
+            return Pipeline([])
+        return self._sealed_state(place, metadata)
+
+    def _wanted_format(self) -> str | None:
+        if not self._encryption.is_asked_for:
+            return None
+        return _LEGACY if self._encryption.cipher is CipherChoice.AES_256_CFB else _SEALED
+
+    def _check_unencrypted(self, place: str, metadata: Mapping[str, Any]) -> None:
+        """Somebody who can write to the storage must not slip in bytes that need no key."""
+        if "key_slots" in metadata:
+            raise Damaged(f"the metadata of {place} contradicts itself; restore another date")
+        if self._encryption.has_key and not self._encryption.allow_unencrypted:
+            raise WrongKey(
+                f"{place} is not encrypted, though a key was given: it may have been put in the "
+                "place of one that is. If it is known to be sound, restore it without a key, or "
+                "with --allow-unencrypted if only a part of the chain is encrypted"
+            )
 
     def _legacy(self, compression: Compression) -> Coding:
-        if self._pass_file is None:
+        from freezer_agent.pipeline.keys import read_pass_phrase
+        from freezer_agent.pipeline.legacy_cipher import LegacyCipher
+
+        if self._encryption.pass_file is None:
             raise WrongKey(
                 "Cannot restore encrypted backup without key: give --encrypt-pass-file with the "
                 "file that it was made with"
             )
-        # The cipher library takes 0.1 s to import, which only encrypted backups should pay.
-        from freezer_agent.pipeline.legacy_cipher import (  # noqa: PLC0415  # see above
-            LegacyCipher,
-            read_pass_phrase,
+        pass_phrase = read_pass_phrase(self._encryption.pass_file)
+        cipher = LegacyCipher(pass_phrase, self._random_bytes)
+        return PlainCoding(lambda: Pipeline([*_compressors(compression), cipher]), _LEGACY)
+
+    def _new_seal(self, place: str) -> Coding:
+        from freezer_agent.pipeline.key_slots import PassPhraseSlots, RecipientSlots, SlotMaker
+        from freezer_agent.pipeline.keys import read_recipient
+        from freezer_agent.pipeline.sealed_coding import SealedCoding, new_data_key
+
+        makers: list[SlotMaker] = [
+            PassPhraseSlots(pass_phrase, self._random_bytes)
+            for pass_phrase in self._keys.pass_phrases
+        ]
+        makers += [
+            RecipientSlots(read_recipient(text), self._random_bytes)
+            for text in self._encryption.recipients
+        ]
+        data_key = new_data_key(self._random_bytes)
+        return SealedCoding(
+            data_key=data_key,
+            place=place,
+            compressors=lambda: _compressors(self._compression),
+            cipher=self._cipher(),
+            random_bytes=self._random_bytes,
+            slots=[maker.make(data_key, place) for maker in makers],
+            keep_state_key=None if self._encryption.has_key else self._state_keys.keep,
         )
 
-        cipher = LegacyCipher(read_pass_phrase(self._pass_file), self._random_bytes)
-        return PlainCoding(
-            lambda: Pipeline([*_compressors(compression), cipher]), encryption_format=_LEGACY_CIPHER
+    def _opened_seal(
+        self, place: str, metadata: Mapping[str, Any], compression: Compression
+    ) -> Coding:
+        from freezer_agent.pipeline.sealed_coding import SealedCoding, cipher_of, open_metadata
+
+        return SealedCoding(
+            data_key=open_metadata(metadata, place, self._keys),
+            place=place,
+            compressors=lambda: _compressors(compression),
+            cipher=cipher_of(metadata),
+            random_bytes=self._random_bytes,
         )
+
+    def _sealed_state(self, place: str, metadata: Mapping[str, Any]) -> Pipeline:
+        from freezer_agent.pipeline.sealed_coding import check_digest, sealed_state, state_key_id
+
+        check_digest(metadata, place)
+        identity = state_key_id(metadata)
+        key = self._state_keys.find(identity) if identity else None
+        if key is not None:
+            return sealed_state(key, place)
+        if not self._encryption.has_key:
+            raise WrongKey("this node has not kept, or has lost, the key of its engine state")
+        return self.opened(place, metadata).pipeline(Purpose.STATE)
+
+    @functools.cached_property
+    def _keys(self) -> "Keys":
+        from freezer_agent.pipeline.keys import Keys, read_pass_phrase, read_private_key
+
+        pass_file, key_file = self._encryption.pass_file, self._encryption.key_file
+        return Keys(
+            pass_phrases=() if pass_file is None else (read_pass_phrase(pass_file),),
+            private_keys=() if key_file is None else (read_private_key(key_file),),
+        )
+
+    @functools.cached_property
+    def _state_keys(self) -> "StateKeys":
+        from freezer_agent.pipeline.state_keys import StateKeys
+
+        return StateKeys(self._state_key_folder, self._random_bytes)
+
+    def _cipher(self) -> "Cipher":
+        from freezer_agent.pipeline.sealing import Cipher, faster_cipher
+
+        if self._encryption.cipher is CipherChoice.AUTOMATIC:
+            return faster_cipher()
+        return Cipher(self._encryption.cipher)
 
 
 def _format_of(metadata: Mapping[str, Any]) -> str | None:
     if not metadata.get("encryption"):
         return None
-    return str(metadata.get("encryption_format") or _LEGACY_CIPHER)
+    return str(metadata.get("encryption_format") or _LEGACY)
 
 
 def _compression_of(metadata: Mapping[str, Any]) -> Compression:
@@ -92,13 +210,7 @@ def _compression_of(metadata: Mapping[str, Any]) -> Compression:
 
 
 def _compressors(compression: Compression) -> list[Stage]:
-    # Imported here, so that actions without a stream do not wait for compression libraries.
-    from freezer_agent.pipeline.compression import (  # noqa: PLC0415  # see above
-        Bzip2,
-        Gzip,
-        Xz,
-        Zstd,
-    )
+    from freezer_agent.pipeline.compression import Bzip2, Gzip, Xz, Zstd
 
     stages: dict[Compression, Callable[[], list[Stage]]] = {
         Compression.GZIP: lambda: [Gzip()],

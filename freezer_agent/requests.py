@@ -30,6 +30,41 @@ class Dereference(StrEnum):
     ALL = "all"
 
 
+class CipherChoice(StrEnum):
+    """What a new backup is encrypted with; AUTOMATIC takes the faster of the two first ciphers."""
+
+    AUTOMATIC = "automatic"
+    AES_256_GCM = "aes-256-gcm"
+    CHACHA20_POLY1305 = "chacha20-poly1305"
+    AES_256_CFB = "aes-256-cfb"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encryption:
+    """Keys of a run: files with secrets by their names, recipients as names or public keys.
+
+    `pass_file` and `recipients` are what a new backup will open with. `pass_file` and `key_file`
+    open stored ones. With one of these, a backup that is not encrypted is no backup of ours
+    unless `allow_unencrypted` says that it may be.
+    """
+
+    pass_file: Path | None = None
+    recipients: tuple[str, ...] = ()
+    key_file: Path | None = None
+    cipher: CipherChoice = CipherChoice.AUTOMATIC
+    allow_unencrypted: bool = False
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether a new backup is encrypted."""
+        return self.pass_file is not None or bool(self.recipients)
+
+    @property
+    def has_key(self) -> bool:
+        """Whether there is something to open stored backups with."""
+        return self.pass_file is not None or self.key_file is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetName:
     """The set of backups meant: of which host, under which name.
@@ -131,7 +166,7 @@ class BackupRequest:
     source: Path
     compression: Compression
     levels: LevelRules
-    pass_file: Path | None = None
+    encryption: Encryption = field(default_factory=Encryption)
     excludes: tuple[str, ...] = ()
     dereference: Dereference = Dereference.NONE
     sync: bool = True
@@ -150,7 +185,7 @@ class RestoreRequest:
     target: Path
     at: datetime | None = None
     overwrite: bool = False
-    pass_file: Path | None = None
+    encryption: Encryption = field(default_factory=Encryption)
     checksum: str | None = None
     excludes: tuple[str, ...] = ()
     dereference: Dereference = Dereference.NONE

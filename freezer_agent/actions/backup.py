@@ -84,7 +84,7 @@ class BackupAction:
 
     def run(self) -> Report:
         """Make the backup, then remove old ones if asked."""
-        warnings: list[str] = []
+        warnings = [*self._codings.remarks]
         with self._storage, self._locked(), tempfile.TemporaryDirectory("-freezer") as work:
             started_at = self._clock()
             backup, state = self._choose(Path(work), started_at, warnings)

@@ -86,6 +86,7 @@ class RestoreAction:
             pruned = self._remove_old()
         ended_at = self._clock()
         wanted = chain[-1]
+        warnings = [*self._codings.remarks, *notes.names]
         return Report(
             document={
                 "action": "restore",
@@ -101,9 +102,9 @@ class RestoreAction:
                 "duration_seconds": round((ended_at - started_at).total_seconds(), 3),
                 "removed_backups": pruned.removed,
                 "retention": pruned.told,
-                "warnings": list(notes.names),
+                "warnings": warnings,
             },
-            warnings=list(notes.names),
+            warnings=warnings,
         )
 
     def _check_target(self) -> None:

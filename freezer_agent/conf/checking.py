@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from freezer_agent.conf.encryption_checking import to_encryption
 from freezer_agent.conf.options import Options, without_password
 from freezer_agent.conf.storage_checking import StorageChecker
 from freezer_agent.errors import RequestInvalid
@@ -122,7 +123,7 @@ class _Checker:
             source=source,
             compression=Compression(options["compression"]),
             levels=self._levels(),
-            pass_file=self._pass_file(),
+            encryption=to_encryption(options, self._around.start, self._reasons),
             excludes=tuple(options["exclude"] or ()),
             dereference=Dereference(options["dereference_symlink"] or "none"),
             sync=options["sync"],
@@ -148,7 +149,7 @@ class _Checker:
             target=target,
             at=self._instant("restore_from_date"),
             overwrite=options["overwrite"],
-            pass_file=self._pass_file(),
+            encryption=to_encryption(options, self._around.start, self._reasons),
             checksum=checksum,
             excludes=tuple(options["exclude"] or ()),
             dereference=Dereference(options["dereference_symlink"] or "none"),
@@ -342,15 +343,6 @@ class _Checker:
                 f"time unless a zone follows), not {text!r}",
             )
             return None
-
-    def _pass_file(self) -> Path | None:
-        given = self._options["encrypt_pass_file"]
-        if not given:
-            return None
-        path = self._path(given)
-        if not path.is_file() or not os.access(path, os.R_OK):
-            self._reasons.append(f"--encrypt-pass-file {str(path)!r} is no file that can be read")
-        return path
 
     def _path(self, text: str) -> Path:
         return self._around.start / text

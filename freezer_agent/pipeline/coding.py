@@ -4,7 +4,7 @@ An engine's stream is compressed and perhaps encrypted. What lies beside it, the
 the index of files, is encrypted whenever the stream is, because both are full of file names.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -22,18 +22,25 @@ class Purpose(StrEnum):
 class Coding(Protocol):
     """The pipelines of the objects of one backup."""
 
-    format: str | None
-    """The word of `encryption_format` in the metadata; None for a backup that is not encrypted."""
+    @property
+    def format(self) -> str | None:
+        """The word of `encryption_format` in the metadata; None for what is not encrypted."""
+        ...
 
-    authenticates: bool
-    """Whether the pipelines notice every altered byte, so that no further digest is needed."""
+    @property
+    def authenticates(self) -> bool:
+        """Whether the pipelines notice every altered byte, so that no further digest is needed."""
+        ...
 
     def pipeline(self, purpose: Purpose) -> Pipeline:
         """Forward from the engine's side to the storage's, backward the other way."""
         ...
 
     def completed(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
-        """The metadata object to publish: as given, with what opening the backup takes."""
+        """The metadata object to publish: as given, with what opening the backup takes.
+
+        A node that cannot open its own backups keeps now what its next level needs.
+        """
         ...
 
 
@@ -43,6 +50,11 @@ class Codings(Protocol):
     `place` is the backup's folder in the storage layout (ENGINE/HOST_NAME/LEVEL0/LEVEL_TIME). An
     authenticated coding is bound to it: bytes of another place do not open.
     """
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What the operator should know about the keys; goes into the warnings of the report."""
+        ...
 
     def begin(self, place: str) -> Coding:
         """The coding of a backup about to be made. Every call has fresh keys."""

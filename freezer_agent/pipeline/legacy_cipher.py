@@ -6,11 +6,10 @@ streams be cut without a trace here; only what the pipeline does next can notice
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms
 
-from freezer_agent.errors import Damaged, RequestInvalid, WrongKey
+from freezer_agent.errors import Damaged, WrongKey
 
 try:
     from cryptography.hazmat.decrepit.ciphers.modes import CFB
@@ -21,7 +20,6 @@ _MARK = b"Salted__"
 _SALT_BYTES = 8
 _KEY_BYTES = 32
 _IV_BYTES = 16
-_LONGEST_PASS_PHRASE_BYTES = 1023
 
 # What an archive can begin with once it is deciphered, and where.
 _BEGINNINGS = (
@@ -83,21 +81,6 @@ class LegacyCipher:
         material = _derived(self._pass_phrase, salt, digest)
         key, iv = material[:_KEY_BYTES], material[_KEY_BYTES:]
         return Cipher(algorithms.AES256(key), CFB(iv))
-
-
-def read_pass_phrase(file: Path) -> bytes:
-    """The pass phrase in a file as openssl takes it: the first line without its end."""
-    try:
-        with file.open("rb") as lines:
-            line = lines.readline(_LONGEST_PASS_PHRASE_BYTES)
-    except OSError as error:
-        raise RequestInvalid(
-            [f"the pass phrase file {file} cannot be read: {error.strerror}"]
-        ) from error
-    pass_phrase = line.rstrip(b"\n")
-    if not pass_phrase:
-        raise RequestInvalid([f"the pass phrase file {file} has an empty first line"])
-    return pass_phrase
 
 
 def _derived(pass_phrase: bytes, salt: bytes, digest: str) -> bytes:

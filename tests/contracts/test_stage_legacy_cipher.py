@@ -9,7 +9,8 @@ import pytest
 from freezer_agent.errors import Damaged, RequestInvalid, WrongKey
 from freezer_agent.pipeline.chain import Pipeline, Stage
 from freezer_agent.pipeline.compression import Bzip2, Gzip, Xz, Zstd
-from freezer_agent.pipeline.legacy_cipher import LegacyCipher, read_pass_phrase
+from freezer_agent.pipeline.keys import read_pass_phrase
+from freezer_agent.pipeline.legacy_cipher import LegacyCipher
 from tests.contracts.stage import StageContract
 
 PASS_PHRASE = b"a pass phrase with blanks"

@@ -351,7 +351,8 @@ def test_the_progress_line_is_for_terminals_only(agent: AgentCommand, source: Pa
         for _ in range(250):
             file.write(part)
     (agent.folder / "key").write_text("slows it down\n")
-    words += ["--encrypt-pass-file", str(agent.folder / "key")]
+    (agent.folder / "key").chmod(0o600)
+    words += ["--encrypt-pass-file", str(agent.folder / "key"), "--cipher", "aes-256-cfb"]
     shown = on_terminal(agent, words)
     assert "MiB/s" in shown
     assert shown.endswith(" \r")

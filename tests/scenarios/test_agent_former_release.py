@@ -108,6 +108,23 @@ def test_a_chain_is_continued(agent: AgentCommand, tmp_path: Path, words: list[s
     assert differences(tree_state(source), tree_state(tmp_path / "out")) == []
 
 
+def test_an_encrypted_chain_is_continued_with_its_cipher(
+    agent: AgentCommand, tmp_path: Path
+) -> None:
+    source, key = tmp_path / "source", FIXTURE / "pass-phrase"
+    restore(agent, source, "-N", "encrypted", "--encrypt-pass-file", key)
+    (source / "ours").write_text("new\n")
+    words: list[str | Path] = ["-N", "encrypted", "--hostname", "node", "--incremental"]
+    words += ["--encrypt-pass-file", key]
+    report = agent.backup(source, *words, "--cipher", "aes-256-cfb")
+    assert (report["level"], report["encryption_format"]) == (3, "aes-256-cfb")
+    restore(agent, tmp_path / "out", "-N", "encrypted", "--encrypt-pass-file", key)
+    assert differences(tree_state(source), tree_state(tmp_path / "out")) == []
+    report = agent.backup(source, *words)
+    assert (report["level"], report["encryption_format"]) == (0, "freezer-seal-1")
+    assert "encrypted as aes-256-cfb" in report["warnings"][-1]
+
+
 def test_old_chains_are_removed(agent: AgentCommand, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
@@ -139,7 +156,8 @@ def test_what_we_encrypt_opens_with_openssl_and_tar(
     make_tree(source)
     target.mkdir()
     key = FIXTURE / "pass-phrase"
-    agent.backup(source, "--compression", compression, "--encrypt-pass-file", key)
+    words: list[str | Path] = ["--encrypt-pass-file", key, "--cipher", "aes-256-cfb"]
+    agent.backup(source, "--compression", compression, *words)
     (data,) = agent.container.glob("data/tar/*_name/*/*/data")
     with data.open("rb") as stream:
         opened = subprocess.run(

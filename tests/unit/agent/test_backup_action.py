@@ -20,6 +20,7 @@ from freezer_agent.modes.fs import Fs
 from freezer_agent.requests import (
     BackupRequest,
     Compression,
+    Encryption,
     LevelRules,
     RemovalRule,
     SetName,
@@ -132,7 +133,7 @@ def run(storage: Faulty, clock: Days, tmp_path: Path) -> Run:
                 clock=clock,
             ),
             engine=engine or Engine(),
-            codings=CodingChoice(Compression.NONE, None, os.urandom),
+            codings=CodingChoice(Compression.NONE, Encryption(), os.urandom, tmp_path),
             mode=Fs(sync=False),
             clock=clock,
             progress=Unwatched(),
