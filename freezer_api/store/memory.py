@@ -5,6 +5,7 @@ It keeps nothing when the process ends.
 
 import itertools
 import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from freezer_api.errors import DocumentExists, DocumentNotFound, VersionConflict
@@ -110,6 +111,36 @@ class MemoryStore:
         if not is_watched(collection, query):
             return None
         return _fingerprint(self._wanted(collection, scope, query))
+
+    def walk(self, collection: Collection) -> Iterator[Stored]:
+        """Every document that is there now."""
+        with self._lock:
+            rows = list(self._rows[collection].values())
+        yield from map(_stored, rows)
+
+    def adopt(
+        self, collection: Collection, batch: Sequence[Stored], *, overwrite: bool = False
+    ) -> int:
+        """Store all of them or none."""
+        arrivals: dict[str, _Row] = {}
+        for stored in batch:
+            check_id(stored.document_id)
+            row = _Row(
+                document_id=stored.document_id,
+                version=stored.version,
+                entry=entry_of(stored.document),
+                write=next(self._writes),
+            )
+            arrivals.setdefault(stored.document_id, row)
+        with self._lock:
+            rows = self._rows[collection]
+            wanted = {
+                name: row
+                for name, row in arrivals.items()
+                if name not in rows or (overwrite and _stored(rows[name]) != _stored(row))
+            }
+            rows.update(wanted)
+        return len(wanted)
 
     def ready(self) -> bool:
         """Memory is always there."""

@@ -7,7 +7,7 @@ shortest list that it can and looks the other conditions up, so it never reads a
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from freezer_api.errors import DocumentExists, DocumentNotFound, StoreUnavailable, VersionConflict
-from freezer_api.store import sql_schema, sql_tallies
+from freezer_api.store import sql_bulk, sql_schema, sql_tallies
 from freezer_api.store.base import (
     COUNTED,
     Collection,
@@ -171,6 +171,43 @@ class SqlStore:
         with self._reading() as connection:
             return _fingerprint(connection, collection, query)
 
+    def walk(self, collection: Collection) -> Iterator[Stored]:
+        """Read page after page along the list of all documents."""
+        last = 0
+        while True:
+            with self._reading() as connection:
+                rows = sql_bulk.read_page(connection, collection, last)
+            if not rows:
+                return
+            yield from map(_stored, rows)
+            last = rows[-1].seq
+
+    def adopt(
+        self, collection: Collection, batch: Sequence[Stored], *, overwrite: bool = False
+    ) -> int:
+        """Store the batch in one transaction."""
+        arrivals = sql_bulk.arrivals_of(collection, batch)
+        with self._writing() as connection:
+            known = sql_bulk.known_rows(connection, arrivals)
+            fresh = [arrival for arrival in arrivals if arrival.key not in known]
+            sql_bulk.add(connection, collection, fresh)
+            changed = [
+                arrival
+                for arrival in arrivals
+                if overwrite
+                and arrival.key in known
+                and sql_bulk.differs(known[arrival.key], arrival)
+            ]
+            for arrival in changed:
+                sql_bulk.overwrite(connection, collection, known[arrival.key], arrival)
+            moves = [(frozenset[str](), arrival.entry.terms) for arrival in fresh]
+            moves += [
+                (terms_of(document_of(known[arrival.key].document)), arrival.entry.terms)
+                for arrival in changed
+            ]
+            sql_tallies.record(connection, collection, moves, self._new_stamp())
+        return len(fresh) + len(changed)
+
     def ready(self) -> bool:
         """Whether the tables are there, in this program's version."""
         try:
@@ -207,7 +244,7 @@ class SqlStore:
         before: frozenset[str],
         after: frozenset[str],
     ) -> None:
-        sql_tallies.record(connection, collection, before, after, self._new_stamp())
+        sql_tallies.record(connection, collection, [(before, after)], self._new_stamp())
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

@@ -8,6 +8,7 @@ one row wait for each other, but never in a circle.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -17,21 +18,22 @@ from freezer_api.store.base import Collection
 from freezer_api.store.leaves import digest, is_project_term, watched_terms
 from freezer_api.store.sql_schema import tallies
 
+Move = tuple[frozenset[str], frozenset[str]]
+"""The terms of one document before and after a write; no terms: it is not there."""
+
 
 def record(
-    connection: Connection,
-    collection: Collection,
-    before: frozenset[str],
-    after: frozenset[str],
-    stamp: str,
+    connection: Connection, collection: Collection, moves: Iterable[Move], stamp: str
 ) -> None:
-    """Note that a document with the terms `before` now has `after`; no terms: it is not there."""
+    """Note what the writes of one transaction did to the numbers, and that there were some."""
     change: Counter[str] = Counter()
-    for terms, number in ((after, 1), (before, -1)):
-        change.update({term: number for term in terms if is_project_term(term)})
-    touched = {term: number for term, number in change.items() if number}
-    # Watched terms are not counted, but every write of such a document is a change.
-    touched |= dict.fromkeys(watched_terms(collection, before | after), 0)
+    touched: dict[str, int] = {}
+    for before, after in moves:
+        for terms, number in ((after, 1), (before, -1)):
+            change.update({term: number for term in terms if is_project_term(term)})
+        # Watched terms are not counted, but every write of such a document is a change.
+        touched |= dict.fromkeys(watched_terms(collection, before | after), 0)
+    touched |= {term: number for term, number in change.items() if number}
     numbers = sorted((digest(collection, term), number) for term, number in touched.items())
     rows = [{"term": key, "documents": number, "stamp": stamp} for key, number in numbers]
     if rows:
