@@ -20,6 +20,7 @@ from freezer_client.documents import (
     as_criteria,
     as_number,
     as_object,
+    as_objects,
     by_key,
     delete,
     id_segment,
@@ -53,6 +54,7 @@ class Freezer:
         self._session = session
         calls = Calls(session, sleep=sleep, jitter=jitter, now=now)
         self.jobs = Jobs(calls, new_id)
+        self.runs = Runs(calls)
         self.sessions = Sessions(calls)
         self.clients = Clients(calls)
         self.backups = Backups(calls)
@@ -129,6 +131,40 @@ class Jobs:
         return str(
             as_object(path, self._calls.send("POST", path, body={event: None})).get("result")
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseReply:
+    """The answer to a report of a run: whether it counted as lost before."""
+
+    was_lost: bool
+
+
+class Runs:
+    """How jobs went, run by run. Servers before ours keep none: every call is NotFound there."""
+
+    def __init__(self, calls: Calls) -> None:
+        """Use `calls`."""
+        self._calls = calls
+
+    def list(self, job_id: str, *, limit: int = 100, offset: int = 0) -> list[Document]:
+        """A page of the job's runs, the oldest first."""
+        path = self._path(job_id)
+        query = {"limit": str(limit), "offset": str(offset)}
+        answer = as_object(path, self._calls.send("GET", path, query=query))
+        return as_objects(path, "runs", answer)
+
+    def report(self, job_id: str, run_id: str, document: Mapping[str, Any]) -> LeaseReply:
+        """Begin, renew or end the run; repeating is safe.
+
+        Raises Conflict while another run of the job goes on.
+        """
+        path = f"{self._path(job_id)}/{id_segment('runs', run_id)}"
+        answer = as_object(path, self._calls.send("PUT", path, body=dict(document)))
+        return LeaseReply(was_lost=answer.get("was_lost") is True)
+
+    def _path(self, job_id: str) -> str:
+        return f"jobs/{id_segment('jobs', job_id)}/runs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,10 +95,7 @@ class Documents:
         return answered
 
     def _entries(self, answer: Any) -> list[Document]:
-        entries = as_object(self._name, answer).get(self._name)
-        if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
-            raise _unreadable(self._name, f"no list of {self._name}")
-        return entries
+        return as_objects(self._name, self._name, as_object(self._name, answer))
 
 
 def delete(calls: Calls, path: str) -> None:
@@ -135,6 +132,14 @@ def as_object(path: str, answer: Any) -> Document:
     if not isinstance(answer, dict):
         raise _unreadable(path, "no object")
     return answer
+
+
+def as_objects(path: str, name: str, answer: Document) -> list[Document]:
+    """The list of objects that the answer holds under `name`, or ApiUnavailable."""
+    entries = answer.get(name)
+    if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
+        raise _unreadable(path, f"no list of {name}")
+    return entries
 
 
 def _unreadable(path: str, reason: str) -> ApiUnavailable:

@@ -156,7 +156,8 @@ class Action:
     max_retries_interval: int = DEFAULT_RETRY_SECONDS
     mandatory: bool = False
     max_run_time: int | None = None
-    source: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    # How it went last also stands there: that is no edit of the action.
+    source: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_document(cls, document: Any, path: str) -> Self:

@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from freezer_scheduler.job_boards.directory import DirectoryBoard
 from freezer_scheduler.journal import Journal
 from freezer_scheduler.poller import Poller, Rules
 from freezer_scheduler.reports import Reports
+from freezer_scheduler.run_records import RunRecords, lease_seconds
 from freezer_scheduler.runner import Runner
 from freezer_scheduler.service import Scheduler
 from freezer_scheduler.timetable import Timetable
@@ -42,7 +44,17 @@ def scheduler_from(settings: Settings) -> Scheduler:
         reports=reports,
         journal=journal,
         runner=Runner(
-            board=board, reports=reports, new_agent=new_agent, slots=settings.concurrent_jobs
+            board=board,
+            reports=reports,
+            new_agent=new_agent,
+            slots=settings.concurrent_jobs,
+            clock=utc_now,
+        ),
+        records=RunRecords(
+            board=board,
+            new_id=lambda: uuid.uuid4().hex,
+            scheduler=socket.gethostname(),
+            seconds=lease_seconds(settings.interval_seconds),
         ),
         clock=utc_now,
         rules=rules_from(settings),

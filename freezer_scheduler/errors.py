@@ -8,6 +8,7 @@ FreezerError             (freezer_model)
     NotRunning           there is no scheduler to stop or reload
     BoardUnavailable     jobs cannot be read or reported for now; it may pass
     BoardRefused         a report that will be refused again as it is
+      HeldElsewhere      another scheduler runs the job now
     JournalUnusable      what must survive a restart cannot be kept
     DaemonFailed         the scheduler could not go to the background, or did not obey a signal
 """
@@ -62,6 +63,10 @@ class BoardUnavailable(SchedulerError):
 
 class BoardRefused(SchedulerError):
     """The board refuses this very call, and will again."""
+
+
+class HeldElsewhere(BoardRefused):
+    """Another run of the job goes on; this one must not."""
 
 
 class JournalUnusable(SchedulerError):

@@ -21,6 +21,7 @@ from freezer_scheduler.errors import JournalUnusable
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     job_id TEXT PRIMARY KEY,
+    run_id TEXT NOT NULL,
     started_at REAL NOT NULL,
     unfinished INTEGER NOT NULL,
     pid INTEGER,
@@ -41,6 +42,7 @@ class UnfinishedRun:
     """A run whose end was never written down. `pid_started` proves that `pid` is still it."""
 
     job_id: str
+    run_id: str
     started_at: datetime
     pid: int | None
     pid_started: str | None
@@ -89,12 +91,12 @@ class Journal:
                 self._connection.close()
                 self._connection = None
 
-    def begin(self, job_id: str, at: datetime) -> None:
+    def begin(self, job_id: str, run_id: str, at: datetime) -> None:
         """A run begins."""
         with self._changing() as change:
             change.execute(
-                "INSERT OR REPLACE INTO runs VALUES (?, ?, 1, NULL, NULL)",
-                (job_id, at.timestamp()),
+                "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, 1, NULL, NULL)",
+                (job_id, run_id, at.timestamp()),
             )
 
     def agent_started(self, job_id: str, pid: int, pid_started: str | None) -> None:
@@ -126,11 +128,15 @@ class Journal:
     def unfinished(self) -> list[UnfinishedRun]:
         """The runs that an earlier life left without an end."""
         rows = self._rows(
-            "SELECT job_id, started_at, pid, pid_started FROM runs WHERE unfinished = 1"
+            "SELECT job_id, run_id, started_at, pid, pid_started FROM runs WHERE unfinished = 1"
         )
         return [
             UnfinishedRun(
-                job_id=row[0], started_at=from_epoch(row[1]), pid=row[2], pid_started=row[3]
+                job_id=row[0],
+                run_id=row[1],
+                started_at=from_epoch(row[2]),
+                pid=row[3],
+                pid_started=row[4],
             )
             for row in rows
         ]
@@ -151,15 +157,17 @@ class Journal:
         content: Mapping[str, Any],
         join: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]],
         *,
-        ends_run: bool = False,
+        run_end: tuple[str, Mapping[str, Any]] | None = None,
     ) -> int:
         """Keep a report in place of an unsent one of the same kind and job, joined with that.
 
-        With `ends_run` the job's run ends in the same transaction: no kill can part the two.
+        With `run_end`, a report of another kind, the job's run ends and that report is kept as well,
+        in the same transaction: no kill can part them.
         """
         with self._changing() as change:
-            if ends_run:
+            if run_end is not None:
                 self.end(job_id)
+                self.post(run_end[0], job_id, run_end[1])
             rows = list(
                 change.execute(
                     "SELECT number, content FROM outbox WHERE kind = ? AND job_id = ?",

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -14,14 +15,16 @@ from freezer_model.errors import FreezerError, InvalidDocument
 from freezer_model.instants import NO_INSTANT, to_epoch
 from freezer_model.job import Job, JobEvent, JobResult, JobState, JobStatus
 from freezer_model.job_events import Step, after_arming, after_run, take_event
+from freezer_model.run import JobRun
 from freezer_model.schedule import ScheduleKind
 from freezer_scheduler.agent_process import process_start
 from freezer_scheduler.capabilities import refusal
-from freezer_scheduler.errors import BoardUnavailable, JournalUnusable
+from freezer_scheduler.errors import BoardUnavailable, HeldElsewhere, JournalUnusable
 from freezer_scheduler.job_boards.base import JobBoard
 from freezer_scheduler.journal import Journal, UnfinishedRun
 from freezer_scheduler.reconcile import Act, Adopt, Command, Take, plan
 from freezer_scheduler.reports import Reports
+from freezer_scheduler.run_records import Held, RunRecords
 from freezer_scheduler.runner import Run, Runner, RunResult
 from freezer_scheduler.timetable import Timetable
 
@@ -36,6 +39,8 @@ class _Known:
     status: JobStatus
     event: JobEvent = JobEvent.NONE
     run: Run | None = None
+    record: JobRun | None = None
+    elsewhere: bool = False
     changed: int = 0
     schedule_changed: bool = False
 
@@ -58,6 +63,7 @@ class Poller:
         reports: Reports,
         journal: Journal,
         runner: Runner,
+        records: RunRecords,
         clock: Clock,
         rules: Rules,
         timetable_of: Callable[[Callable[[str], None]], Timetable],
@@ -67,6 +73,7 @@ class Poller:
         self._reports = reports
         self._journal = journal
         self._runner = runner
+        self._records = records
         self._clock = clock
         self._timetable = timetable_of(self.fire)
         self._lock = threading.RLock()
@@ -116,6 +123,7 @@ class Poller:
             self._registered = True
             return
         self._note_away("")
+        self._renew_leases()
         with self._lock:
             self._settled = {j: n for j, n in self._settled.items() if n > read_at}
             for command in self._plan(documents, read_at, pending):
@@ -133,13 +141,16 @@ class Poller:
             self._touch(known)
         result = RunResult(job=job, result=JobResult.FAIL, error="the run could not be begun")
         try:
-            result = self._run(job, run)
+            result = self._run(known, job, run)
+        except HeldElsewhere as error:
+            log.info("job %s is not run here: %s", job_id, error)
+            known.elsewhere = True
         except Exception as error:
             # Whatever it was, it must not leave the job running for ever.
             log.exception("job %s: the run broke", job_id)
             result = replace(result, error=f"the scheduler failed: {error}")
         finally:
-            self._finish(known, result)
+            self._leave(known) if known.elsewhere else self._finish(known, result)
 
     # -- what is wanted --------------------------------------------------------------------------
 
@@ -288,9 +299,11 @@ class Poller:
 
     # -- runs ------------------------------------------------------------------------------------
 
-    def _run(self, job: Job, run: Run) -> RunResult:
+    def _run(self, known: _Known, job: Job, run: Run) -> RunResult:
         started_at = self._clock()
-        self._journal.begin(job.job_id, started_at)
+        record = self._records.begin(job, started_at, away=self._away)
+        known.record = record
+        self._journal.begin(job.job_id, record.run_id, started_at)
         log.info("job %s runs", job.job_id)
         self._show_running(job, started=to_epoch(started_at))
 
@@ -335,7 +348,7 @@ class Poller:
                 if known.schedule_changed and known.event is JobEvent.NONE:
                     known.schedule_changed = False
                     self._arm(known)
-                self._follow(known)
+                self._follow(known, result)
                 self._journal.end(job_id)
             except JournalUnusable:
                 log.exception("job %s: the end of the run was not written down", job_id)
@@ -343,7 +356,7 @@ class Poller:
                 known.run = None
                 self._idle.notify_all()
 
-    def _follow(self, known: _Known) -> None:
+    def _follow(self, known: _Known, result: RunResult) -> None:
         job_id = known.job.job_id
         step = after_run(known.event, exhausted=self._is_exhausted(known))
         consumed = known.event is not JobEvent.NONE
@@ -360,10 +373,46 @@ class Poller:
             known.job.state,
             consumed=consumed,
             session_tag=known.job.session_tag if known.job.session_id else None,
-            ends_run=True,
+            ended=self._ended(known, result),
         )
         if step.status is JobStatus.COMPLETED:
             self._drop(job_id)
+
+    def _ended(self, known: _Known, result: RunResult) -> JobRun | None:
+        record, known.record = known.record, None
+        return None if record is None else self._records.ended(record, result, self._clock())
+
+    def _leave(self, known: _Known) -> None:
+        """Another scheduler runs the job now, and reports of it: say nothing, wait for the next time."""
+        with self._lock:
+            job_id = known.job.job_id
+            known.run, known.record, known.elsewhere = None, None, False
+            known.status, known.event = JobStatus.SCHEDULED, JobEvent.NONE
+            with suppress(JournalUnusable):
+                self._journal.end(job_id)
+            if self._is_exhausted(known):
+                self._drop(job_id)
+            self._idle.notify_all()
+
+    def _renew_leases(self) -> None:
+        """Tell the board which runs go on; end one whose job another scheduler has taken."""
+        with self._lock:
+            running = [
+                (known, known.run, known.record)
+                for known in self._known.values()
+                if known.run is not None and known.record is not None
+            ]
+        for known, run, record in running:
+            held = self._records.renew(record)
+            with self._lock:
+                if known.run is not run or held is Held.KEPT:
+                    continue
+                if held is Held.TAKEN:
+                    known.elsewhere = True
+                    run.abort()
+                else:
+                    self._touch(known)
+                    self._reports.state(known.job.job_id, known.job.state, consumed=False)
 
     def _is_exhausted(self, known: _Known) -> bool:
         if self._stopping:
@@ -377,14 +426,16 @@ class Poller:
             log.warning("job %s: its agent of an earlier life is ended", lost.job_id)
             _end_group(lost.pid)
         log.warning("job %s: the scheduler died during its last run", lost.job_id)
+        now = self._clock()
         state = JobState(
             status=JobStatus.SCHEDULED,
             result=JobResult.FAIL,
             time_started=to_epoch(lost.started_at),
-            time_ended=to_epoch(self._clock()),
+            time_ended=to_epoch(now),
             error="lost: the scheduler died during the run",
         )
-        self._reports.state(lost.job_id, state, consumed=False, ends_run=True)
+        ended = self._records.lost(lost, state.error, now)
+        self._reports.state(lost.job_id, state, consumed=False, ended=ended)
 
     def _running(self) -> list[Run]:
         return [known.run for known in self._known.values() if known.run is not None]

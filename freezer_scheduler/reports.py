@@ -7,13 +7,14 @@ from contextlib import suppress
 from typing import Any
 
 from freezer_model.job import Job, JobResult, JobState
+from freezer_model.run import JobRun
 from freezer_scheduler.errors import BoardRefused, BoardUnavailable, JournalUnusable
 from freezer_scheduler.job_boards.base import JobBoard
 from freezer_scheduler.journal import Journal, Letter
 
 log = logging.getLogger(__name__)
 
-STATE, BACKUP, SESSION_END = "state", "backup", "session-end"
+STATE, BACKUP, SESSION_END, RUN_END = "state", "backup", "session-end", "run-end"
 
 
 class Reports:
@@ -40,25 +41,28 @@ class Reports:
         *,
         consumed: bool,
         session_tag: int | None = None,
-        ends_run: bool = False,
+        ended: JobRun | None = None,
     ) -> None:
         """Tell how the job goes.
 
         Only runtime keys are sent, so that an edit of the schedule is never overwritten, and the
-        event only if it was `consumed`: one that was asked for meanwhile stays. With `ends_run` the
-        run counts as ended from the moment that the report is written down.
+        event only if it was `consumed`: one that was asked for meanwhile stays. With `ended`, a run
+        that counts as ended from the moment that the report is written down, that is told as well.
         """
         changes = state.to_report()
         if not consumed:
             del changes["event"]
         content = {"changes": changes, "session_tag": session_tag}
         try:
-            self._journal.post_latest(STATE, job_id, content, _joined, ends_run=ends_run)
+            run_end = None if ended is None else (RUN_END, ended.to_document())
+            self._journal.post_latest(STATE, job_id, content, _joined, run_end=run_end)
         except JournalUnusable as error:
             # A full disk must not silence a job: send it at once, or it is lost.
             log.warning("job %s: a report could not be kept: %s", job_id, error)
             with suppress(BoardUnavailable, BoardRefused):
                 self._board.report(job_id, changes, session_tag)
+                if ended is not None:
+                    self._board.end_run(ended)
             return
         self._announce()
 
@@ -125,6 +129,8 @@ class Reports:
             self._board.report(letter.job_id, content["changes"], content["session_tag"])
         elif letter.kind == BACKUP:
             self._board.record_backup(content, again=letter.tried)
+        elif letter.kind == RUN_END:
+            self._board.end_run(JobRun.from_document(content))
         else:
             job = Job.from_document(
                 {

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from freezer_model.clock import Clock
 from freezer_model.errors import FreezerError
+from freezer_model.instants import to_epoch
 from freezer_model.job import Action, Job, JobResult
+from freezer_model.run import ActionRun
 from freezer_scheduler.agent_process import Outcome
 from freezer_scheduler.errors import BoardRefused, BoardUnavailable
 from freezer_scheduler.job_boards.base import JobBoard
@@ -17,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _TERMINATED = -15
 _MOST_ERROR_CHARACTERS = 2000
+_MOST_OUTPUT_CHARACTERS = 4000
 _SESSION_TRIES = 5
 _SESSION_PAUSE_SECONDS = 1.0
 
@@ -73,12 +77,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """How a run ended; `exit_code` None if no agent ran. `job` carries the run's session tag."""
+    """How a run ended; `exit_code` None if no agent ran. `job` carries the run's session tag.
+
+    `actions` has one entry for each action that was tried, in order.
+    """
 
     job: Job
     result: JobResult
     exit_code: int | None = None
     error: str = ""
+    actions: tuple[ActionRun, ...] = ()
+    output: str = ""
 
 
 class Runner:
@@ -91,10 +100,12 @@ class Runner:
         reports: Reports,
         new_agent: Callable[[], Agent],
         slots: int,
+        clock: Clock,
     ) -> None:
         self._board = board
         self._reports = reports
         self._new_agent = new_agent
+        self._clock = clock
         self._slots = threading.BoundedSemaphore(slots)
 
     def run(self, job: Job, run: Run, on_start: Callable[[int], None]) -> RunResult:
@@ -107,19 +118,25 @@ class Runner:
 
     def _carried_out(self, job: Job, run: Run, on_start: Callable[[int], None]) -> RunResult:
         result = RunResult(job=job, result=JobResult.SUCCESS)
+        told: list[ActionRun] = []
         for number, action in enumerate(job.actions, start=1):
             if result.result is not JobResult.SUCCESS and not action.mandatory:
                 log.info("job %s: action %d is skipped", job.job_id, number)
                 continue
             if run.aborted:
-                return _worse(result, RunResult(job=job, result=JobResult.ABORTED, error="aborted"))
+                result = _worse(result, _aborted(job))
+                break
             outcome = self._action(job, number, action, run, on_start)
             result = _worse(result, outcome)
-        return result
+            told += outcome.actions
+        return replace(result, actions=tuple(told))
 
     def _action(
         self, job: Job, number: int, action: Action, run: Run, on_start: Callable[[int], None]
     ) -> RunResult:
+        """The last attempt's result; it holds one entry, of the action as a whole."""
+        started_at = to_epoch(self._clock())
+        attempts = 0
         for attempt in range(action.max_retries + 1):
             if attempt:
                 log.info(
@@ -130,12 +147,25 @@ class Runner:
                 )
                 run.pause(action.max_retries_interval)
             if run.aborted:
-                return RunResult(job=job, result=JobResult.ABORTED, error="aborted")
+                result = _aborted(job)
+                break
+            attempts += 1
             result = self._try(job, action, run, on_start)
             if result.result is not JobResult.FAIL:
-                return result
+                break
             log.warning("job %s: action %d failed: %s", job.job_id, number, result.error)
-        return result
+        told = ActionRun(
+            action_id=action.action_id,
+            action=str(action.freezer_action.get("action") or "backup"),
+            result=result.result,
+            attempts=attempts,
+            exit_code=result.exit_code,
+            error=result.error,
+            output=result.output,
+            time_started=started_at,
+            time_ended=to_epoch(self._clock()),
+        )
+        return replace(result, actions=(told,))
 
     def _try(
         self, job: Job, action: Action, run: Run, on_start: Callable[[int], None]
@@ -146,7 +176,7 @@ class Runner:
             return RunResult(job=job, result=JobResult.FAIL, error=str(error))
         with self._slots:
             if run.aborted:
-                return RunResult(job=job, result=JobResult.ABORTED, error="aborted")
+                return _aborted(job)
             run.holds(agent)
             try:
                 outcome = agent.run(
@@ -158,7 +188,8 @@ class Runner:
                 run.holds(None)
         if outcome.exit_code == 0:
             self._record(job, outcome)
-        return _judged(job, action, run, outcome)
+        judged = _judged(job, action, run, outcome)
+        return replace(judged, output=outcome.error[-_MOST_OUTPUT_CHARACTERS:])
 
     def _record(self, job: Job, outcome: Outcome) -> None:
         report = outcome.report
@@ -204,12 +235,16 @@ def _judged(job: Job, action: Action, run: Run, outcome: Outcome) -> RunResult:
         error = f"ended after max_run_time ({action.max_run_time} s)"
         return RunResult(job=job, result=JobResult.FAIL, exit_code=code, error=error)
     if run.aborted or code == _TERMINATED:
-        return RunResult(job=job, result=JobResult.ABORTED, exit_code=code, error="aborted")
+        return replace(_aborted(job), exit_code=code)
     ended = f"exit code {code}" if code > 0 else f"signal {-code}"
     error = f"the agent ended with {ended}"
     if outcome.error:
         error += f": {outcome.error[-_MOST_ERROR_CHARACTERS:]}"
     return RunResult(job=job, result=JobResult.FAIL, exit_code=code, error=error)
+
+
+def _aborted(job: Job) -> RunResult:
+    return RunResult(job=job, result=JobResult.ABORTED, error="aborted")
 
 
 def _worse(before: RunResult, now: RunResult) -> RunResult:

@@ -1,7 +1,7 @@
 """The job board of the API."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from freezer_client.api import Freezer
@@ -11,10 +11,12 @@ from freezer_client.errors import (
     ClientError,
     Conflict,
     CredentialsMissing,
+    NotFound,
     Unauthorized,
 )
 from freezer_model.job import Job, JobResult
-from freezer_scheduler.errors import BoardRefused, BoardUnavailable
+from freezer_model.run import JobRun
+from freezer_scheduler.errors import BoardRefused, BoardUnavailable, HeldElsewhere
 from freezer_scheduler.job_boards.base import SessionPlace
 from freezer_scheduler.job_boards.copies import SavedCopies
 
@@ -80,6 +82,22 @@ class ApiBoard:
                     if key not in _UNKNOWN_TO_OLD_SERVERS and value is not None
                 }
                 self._freezer.jobs.update(job_id, document)
+
+    def hold_run(self, run: JobRun, lease_seconds: int) -> bool:
+        """PUT the run with the seconds of its lease."""
+        with _translated():
+            try:
+                document = {**run.to_document(), "lease_seconds": lease_seconds}
+                return self._freezer.runs.report(run.job_id, run.run_id, document).was_lost
+            except NotFound:
+                return False  # A server before ours, or a job that was removed: soon seen.
+            except Conflict as error:
+                raise HeldElsewhere(str(error)) from error
+
+    def end_run(self, run: JobRun) -> None:
+        """PUT the run as it ended."""
+        with _translated(), suppress(NotFound):
+            self._freezer.runs.report(run.job_id, run.run_id, run.to_document())
 
     def join_session(self, job: Job) -> SessionPlace:
         """POST the start of the job's part."""

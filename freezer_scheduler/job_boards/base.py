@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from freezer_model.job import Job, JobResult
+from freezer_model.run import JobRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,18 @@ class JobBoard(Protocol):
 
     def report(self, job_id: str, changes: Mapping[str, Any], session_tag: int | None) -> None:
         """Change these runtime keys of the job's job_schedule, and its session tag if given."""
+        ...
+
+    def hold_run(self, run: JobRun, lease_seconds: int) -> bool:
+        """Begin the run or renew its lease; whether it counted as lost before.
+
+        Raises HeldElsewhere while another run of the job goes on. A board that keeps no runs lets
+        every run go on.
+        """
+        ...
+
+    def end_run(self, run: JobRun) -> None:
+        """Keep how the run ended, and give its lease back."""
         ...
 
     def join_session(self, job: Job) -> SessionPlace:

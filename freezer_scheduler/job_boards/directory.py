@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from freezer_model.job import RUNTIME_KEYS, Job, JobResult, JobStatus
+from freezer_model.run import JobRun
 from freezer_scheduler.errors import BoardRefused, BoardUnavailable
 from freezer_scheduler.job_boards.base import SessionPlace
 from freezer_scheduler.job_boards.copies import write_private
 
 log = logging.getLogger(__name__)
 
+_KEPT_RUNS = 20
+
 
 class DirectoryBoard:
     """Reads `*.conf` (JSON) of the directory anew each time.
 
     Beside `NAME.conf` a `NAME.state` keeps how the job goes: the runtime keys of job_schedule and
-    the metadata of its last backup. A job whose file changes is a new job: its state starts anew.
+    the metadata of its last backup and its last runs. A job whose file changes is a new job: its state starts anew.
     A job without an id has its file's name for one.
     """
 
@@ -56,6 +59,16 @@ class DirectoryBoard:
         del session_tag  # There are no sessions without the API.
         with self._lock:
             self._change(job_id, lambda state: state["job_schedule"].update(changes))
+
+    def hold_run(self, run: JobRun, lease_seconds: int) -> bool:
+        """Nobody else runs the jobs of this directory: the lock of the scheduler sees to it."""
+        del run, lease_seconds
+        return False
+
+    def end_run(self, run: JobRun) -> None:
+        """Keep it among the last runs in the job's state file."""
+        with self._lock:
+            self._change(run.job_id, lambda state: _add_run(state, run))
 
     def join_session(self, job: Job) -> SessionPlace:
         """Refused: sessions need the API."""
@@ -128,6 +141,11 @@ class DirectoryBoard:
             raise BoardUnavailable(
                 f"Cannot write the state of job {job_id}: {error.strerror}"
             ) from error
+
+
+def _add_run(state: dict[str, Any], run: JobRun) -> None:
+    others = [other for other in state.get("runs", ()) if other.get("run_id") != run.run_id]
+    state["runs"] = [*others, run.to_document()][-_KEPT_RUNS:]
 
 
 def _digest(text: str) -> str:

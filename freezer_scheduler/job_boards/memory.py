@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from freezer_model.job import Job, JobResult, JobStatus
-from freezer_scheduler.errors import BoardRefused, BoardUnavailable
+from freezer_model.run import JobRun, RunStatus
+from freezer_scheduler.errors import BoardRefused, BoardUnavailable, HeldElsewhere
 from freezer_scheduler.job_boards.base import SessionPlace
 
 
@@ -16,6 +17,8 @@ class MemoryBoard:
     def __init__(self) -> None:
         self.available = True
         self.jobs: dict[str, dict[str, Any]] = {}
+        self.runs: dict[str, dict[str, JobRun]] = {}
+        """By job, by run id."""
         self.backups: list[dict[str, Any]] = []
         self.ended_sessions: list[tuple[str, str, JobResult]] = []
         self.registered = 0
@@ -60,6 +63,25 @@ class MemoryBoard:
             self.jobs[job_id]["job_schedule"] = {k: v for k, v in merged.items() if v is not None}
             if session_tag is not None:
                 self.jobs[job_id]["session_tag"] = session_tag
+
+    def hold_run(self, run: JobRun, lease_seconds: int) -> bool:
+        """Leases end only with their runs."""
+        del lease_seconds
+        self._check()
+        with self._lock:
+            runs = self.runs.setdefault(run.job_id, {})
+            for other in runs.values():
+                if other.run_id != run.run_id and other.status is RunStatus.RUNNING:
+                    raise HeldElsewhere(f"run {other.run_id} goes on")
+            before = runs.get(run.run_id)
+            runs[run.run_id] = run
+            return before is not None and before.status is RunStatus.LOST
+
+    def end_run(self, run: JobRun) -> None:
+        """Keep it."""
+        self._check()
+        with self._lock:
+            self.runs.setdefault(run.job_id, {})[run.run_id] = run
 
     def join_session(self, job: Job) -> SessionPlace:
         """Every join opens a run."""

@@ -1,10 +1,12 @@
 """What every job board promises, as tests. A board binds them in a class with a `place` fixture."""
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import pytest
 
 from freezer_model.job import Job, JobResult, JobState, JobStatus
+from freezer_model.run import JobRun, RunStatus
 from freezer_scheduler.errors import BoardRefused
 from freezer_scheduler.job_boards.base import JobBoard
 
@@ -114,6 +116,17 @@ class JobBoardContract:
         with pytest.raises(BoardRefused):
             place.board.report("a", DONE, None)
         assert place.board.wanted() == []
+
+    def test_a_run_begins_goes_on_and_ends(self, place: Place) -> None:
+        place.put("a")
+        place.board.wanted()
+        run = JobRun(run_id="run", job_id="a", time_started=1)
+        assert place.board.hold_run(run, 300) is False
+        assert place.board.hold_run(run, 300) is False
+        ended = replace(run, status=RunStatus.COMPLETED, result=JobResult.SUCCESS)
+        place.board.end_run(ended)
+        place.board.end_run(ended)
+        assert place.board.hold_run(replace(run, run_id="next"), 300) is False
 
     def test_a_backup_is_kept_once(self, place: Place) -> None:
         place.put("a")

@@ -4,6 +4,7 @@ import itertools
 import json
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from freezer_client.api import Freezer, connect
 from freezer_client.credentials import Credentials
 from freezer_model.job import Job, JobResult
-from freezer_scheduler.errors import BoardRefused, BoardUnavailable
+from freezer_model.run import JobRun, RunStatus
+from freezer_scheduler.errors import BoardRefused, BoardUnavailable, HeldElsewhere
 from freezer_scheduler.job_boards.api import ApiBoard
 from freezer_scheduler.job_boards.copies import SavedCopies
 from tests.contracts.job_board import DONE, JobBoardContract
@@ -165,6 +167,28 @@ class TestApi(JobBoardContract):
         board.register()
         own_id = f"{place.freezer.project_id()}_host"
         assert place.freezer.clients.get(own_id) is not None
+
+
+def test_one_run_of_a_job_at_a_time(place: ApiPlace, freezer: Freezer) -> None:
+    place.board.register()
+    place.put("a")
+    first = JobRun(run_id="first", job_id="a", scheduler="node", time_started=1)
+    place.board.hold_run(first, 300)
+    with pytest.raises(HeldElsewhere, match="Run first of job a goes on"):
+        place.board.hold_run(replace(first, run_id="second"), 300)
+    place.board.end_run(replace(first, status=RunStatus.COMPLETED, exit_code=0))
+    place.board.hold_run(replace(first, run_id="second"), 300)
+    assert [run["run_id"] for run in freezer.runs.list("a")] == ["first", "second"]
+    assert freezer.runs.list("a", limit=1, offset=1)[0]["status"] == "running"
+
+
+def test_a_server_that_keeps_no_runs_lets_them_go_on(tmp_path: Path) -> None:
+    missing = reply(404, {"title": "Not Found"})
+    board, api = scripted(tmp_path, missing, missing)
+    run = JobRun(run_id="r", job_id="a")
+    assert board.hold_run(run, 300) is False
+    board.end_run(run)
+    assert [asked.path for asked in api.asked] == ["jobs/a/runs/r"] * 2
 
 
 def scripted(place: Path, *answers: Any) -> tuple[ApiBoard, ScriptedApi]:

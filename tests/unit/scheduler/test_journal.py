@@ -32,20 +32,20 @@ def journal(path: Path) -> Iterator[Journal]:
 
 
 def test_private(journal: Journal, path: Path) -> None:
-    journal.begin("a", AT)
+    journal.begin("a", "run", AT)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
 
 
 def test_runs_survive(journal: Journal) -> None:
-    journal.begin("done", AT)
+    journal.begin("done", "run", AT)
     journal.end("done")
-    journal.begin("cut", AT)
+    journal.begin("cut", "run", AT)
     journal.agent_started("cut", 4711, "99")
     journal.close()
     journal.open()
     assert journal.unfinished() == [
-        UnfinishedRun(job_id="cut", started_at=AT, pid=4711, pid_started="99")
+        UnfinishedRun(job_id="cut", run_id="run", started_at=AT, pid=4711, pid_started="99")
     ]
     assert journal.last_run_at("done") == AT
     journal.forget("done")
@@ -117,11 +117,14 @@ def test_the_report_of_an_end_and_the_end_are_one(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     journal = Journal(path)
     journal.open()
-    journal.begin("a", datetime(2026, 11, 23, tzinfo=UTC))
-    journal.begin("b", datetime(2026, 11, 23, tzinfo=UTC))
+    journal.begin("a", "run", datetime(2026, 11, 23, tzinfo=UTC))
+    journal.begin("b", "run", datetime(2026, 11, 23, tzinfo=UTC))
 
-    journal.post_latest("state", "a", {}, joined, ends_run=True)
+    journal.post_latest("state", "a", {}, joined, run_end=("run-end", {"run_id": "run"}))
 
     assert [run.job_id for run in journal.unfinished()] == ["b"]
-    assert [letter.job_id for letter in journal.letters()] == ["a"]
+    assert [(letter.kind, letter.job_id) for letter in journal.letters()] == [
+        ("run-end", "a"),
+        ("state", "a"),
+    ]
     journal.close()

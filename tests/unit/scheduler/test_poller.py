@@ -1,11 +1,13 @@
 """Each state and event through the poller, with a timetable that is driven by hand."""
 
+import itertools
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from freezer_model.errors import InvalidDocument
+from freezer_model.run import JobRun, RunStatus
 from freezer_model.schedule import Schedule, ScheduleKind
 from freezer_scheduler.agent_process import Outcome, process_start
 from freezer_scheduler.errors import BoardRefused, JournalUnusable
@@ -20,6 +23,7 @@ from freezer_scheduler.job_boards.memory import MemoryBoard
 from freezer_scheduler.journal import Journal
 from freezer_scheduler.poller import Poller, Rules
 from freezer_scheduler.reports import Reports
+from freezer_scheduler.run_records import RunRecords
 from freezer_scheduler.runner import Runner
 
 AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -111,6 +115,7 @@ class World:
         self.board = MemoryBoard()
         self.agent = GateAgent()
         self.threads: list[threading.Thread] = []
+        self.numbers = itertools.count(1)
         self.begin_life()
 
     def begin_life(self) -> None:
@@ -121,7 +126,19 @@ class World:
             board=self.board,
             reports=self.reports,
             journal=self.journal,
-            runner=Runner(board=self.board, reports=self.reports, new_agent=self.agent, slots=2),
+            runner=Runner(
+                board=self.board,
+                reports=self.reports,
+                new_agent=self.agent,
+                slots=2,
+                clock=lambda: AT,
+            ),
+            records=RunRecords(
+                board=self.board,
+                new_id=lambda: f"run{next(self.numbers)}",
+                scheduler="node",
+                seconds=300,
+            ),
             clock=lambda: AT,
             rules=Rules(),
             timetable_of=self._timetable,  # type: ignore[arg-type]  # stands for it
@@ -577,7 +594,7 @@ def test_broken_by_an_edit_during_a_run(world: World) -> None:
 def test_a_run_that_was_cut_is_reported_as_lost(world: World) -> None:
     world.put(**HOURLY)
     world.poller.tick()
-    world.journal.begin("a", AT)
+    world.journal.begin("a", "run", AT)
     world.journal.agent_started("a", 2**22 + 1, "1")
     world.begin_life_again()
     assert world.words() == ("scheduled", "", "fail")
@@ -591,11 +608,11 @@ def test_the_pid_of_another_process_is_not_ended(world: World) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True
     ) as process:
-        world.journal.begin("a", AT)
+        world.journal.begin("a", "run", AT)
         world.journal.agent_started("a", process.pid, "not its start")
         world.begin_life_again()
         assert process.poll() is None
-        world.journal.begin("a", AT)
+        world.journal.begin("a", "run", AT)
         world.journal.agent_started("a", process.pid, process_start(process.pid))
         world.begin_life_again()
         assert process.wait(20) == -15
@@ -687,3 +704,86 @@ def test_close_waits_for_what_ends_in_time(world: World) -> None:
     assert time.monotonic() - begun < 30
     assert world.words() == ("scheduled", "", "success")
     assert not world.agent.was_ended
+
+
+class TestLeases:
+    def runs(self, world: World) -> list[tuple[str, str, str]]:
+        return [
+            (run.run_id, str(run.status), str(run.result)) for run in world.board.runs["a"].values()
+        ]
+
+    def test_a_run_is_announced_and_ended(self, world: World) -> None:
+        world.put(**HOURLY)
+        world.poller.tick()
+        world.begin_run()
+        assert self.runs(world) == [("run1", "running", "")]
+        world.end_run()
+        world.reports.deliver()
+        assert self.runs(world) == [("run1", "completed", "success")]
+        (action,) = world.board.runs["a"]["run1"].actions
+        assert (action.result, action.attempts, action.exit_code) == ("success", 1, 0)
+
+    def test_a_job_that_runs_elsewhere_is_not_run(self, world: World) -> None:
+        world.put(**HOURLY)
+        world.poller.tick()
+        other = JobRun(run_id="other", job_id="a")
+        world.board.hold_run(other, 300)
+        before = world.words()
+        world.timetable.fire("a")
+        assert world.agent.calls == []
+        assert world.words() == before
+        assert world.journal.unfinished() == []
+        world.board.end_run(replace(other, status=RunStatus.COMPLETED))
+        world.timetable.fire("a")
+        assert len(world.agent.calls) == 1
+
+    def test_a_board_that_is_away_holds_up_nothing(self, world: World) -> None:
+        world.put(**HOURLY)
+        world.poller.tick()
+        world.board.available = False
+        world.poller.tick()
+        world.timetable.fire("a")
+        assert len(world.agent.calls) == 1
+        world.board.available = True
+        world.poller.tick()
+        assert self.runs(world) == [("run1", "completed", "success")]
+
+    def test_a_run_that_was_lost_shows_as_running_again(self, world: World) -> None:
+        world.put(**HOURLY)
+        world.poller.tick()
+        world.begin_run()
+        run = world.board.runs["a"]["run1"]
+        world.board.runs["a"]["run1"] = replace(run, status=RunStatus.LOST)
+        world.board.report("a", {"status": "scheduled", "result": "fail", "error": "lost"}, None)
+        world.poller.tick()
+        assert self.runs(world) == [("run1", "running", "")]
+        world.reports.deliver()
+        assert world.words() == ("running", "", "")
+        assert "error" not in world.of()
+        world.end_run()
+
+    def test_a_run_whose_job_was_taken_over_is_ended_and_silent(self, world: World) -> None:
+        world.put(**HOURLY)
+        world.poller.tick()
+        world.begin_run()
+        lost = replace(world.board.runs["a"]["run1"], status=RunStatus.LOST)
+        world.board.runs["a"]["run1"] = lost
+        world.board.hold_run(JobRun(run_id="other", job_id="a"), 300)
+        world.board.report("a", {"status": "running", "time_started": 5}, None)
+        world.poller.tick()
+        world.end_run()
+        assert world.agent.was_ended
+        world.reports.deliver()
+        assert world.words()[0] == "running"
+        assert world.of()["time_started"] == 5
+        assert world.journal.unfinished() == []
+
+    def test_the_end_of_a_run_that_a_kill_cut_is_told(self, world: World) -> None:
+        world.put(**HOURLY)
+        world.poller.tick()
+        world.begin_run()
+        world.begin_life_again()
+        world.poller.tick()
+        assert self.runs(world)[0] == ("run1", "completed", "fail")
+        assert world.board.runs["a"]["run1"].error.startswith("lost")
+        world.agent.go.set()

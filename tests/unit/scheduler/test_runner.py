@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from freezer_scheduler.journal import Journal
 from freezer_scheduler.reports import Reports
 from freezer_scheduler.runner import Run, Runner
 
+AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 OK = Outcome(exit_code=0, report=None, error="")
 BAD = Outcome(exit_code=1, report=None, error="it broke")
 BACKUP = Outcome(exit_code=0, report={"action": "backup", "level": 0}, error="")
@@ -80,7 +82,9 @@ def board() -> MemoryBoard:
 def runner(board: MemoryBoard, agents: ScriptedAgents, tmp_path: Path) -> Iterator[Runner]:
     journal = Journal(tmp_path / "journal")
     journal.open()
-    yield Runner(board=board, reports=Reports(board, journal), new_agent=agents, slots=1)
+    yield Runner(
+        board=board, reports=Reports(board, journal), new_agent=agents, slots=1, clock=lambda: AT
+    )
     journal.close()
 
 
@@ -101,6 +105,30 @@ def test_all_actions_in_order(runner: Runner, agents: ScriptedAgents) -> None:
     result = runner.run(job({}, {}), Run(), ignore)
     assert (result.result, result.exit_code, result.error) == (JobResult.SUCCESS, 0, "")
     assert agents.called == ["a", "b"]
+
+
+def test_each_action_tells_how_it_went(runner: Runner, agents: ScriptedAgents) -> None:
+    agents.script = [BAD, BAD, OK]
+    actions = (
+        {"action_id": "one", "max_retries": 1, "max_retries_interval": 0},
+        {"action_id": "two"},
+        {"action_id": "three", "mandatory": True},
+    )
+    result = runner.run(job(*actions), QuickRun(), ignore)
+    at = int(AT.timestamp())
+    times = {"time_started": at, "time_ended": at, "action": "backup"}
+    assert [action.to_document() for action in result.actions] == [
+        {
+            "action_id": "one",
+            "result": "fail",
+            "attempts": 2,
+            "exit_code": 1,
+            "error": "the agent ended with exit code 1: it broke",
+            "output": "it broke",
+            **times,
+        },
+        {"action_id": "three", "result": "success", "attempts": 1, "exit_code": 0, **times},
+    ]
 
 
 def test_after_a_failure_only_mandatory_actions(runner: Runner, agents: ScriptedAgents) -> None:
@@ -136,6 +164,7 @@ def test_a_real_program_that_fails_twice(board: MemoryBoard, tmp_path: Path) -> 
         reports=Reports(board, journal),
         new_agent=lambda: AgentProcess(program, environment),
         slots=1,
+        clock=lambda: AT,
     )
     action = {
         "fail_times": 2,
@@ -197,7 +226,9 @@ def test_an_agent_that_is_not_installed(board: MemoryBoard, tmp_path: Path) -> N
     def missing() -> ScriptedAgents:
         raise AgentNotFound("freezer-agent")
 
-    runner = Runner(board=board, reports=Reports(board, journal), new_agent=missing, slots=1)
+    runner = Runner(
+        board=board, reports=Reports(board, journal), new_agent=missing, slots=1, clock=lambda: AT
+    )
     result = runner.run(job({}), Run(), ignore)
     journal.close()
     assert result.result is JobResult.FAIL
