@@ -3,7 +3,8 @@
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ from freezer_agent.actions.command import CommandAction
 from freezer_agent.actions.info import InfoAction
 from freezer_agent.actions.prune import PruneAction
 from freezer_agent.actions.restore import RestoreAction
+from freezer_agent.actions.restore_any import RestoreFromAny, StoredCopy
+from freezer_agent.actions.several import BackupToSeveral, EachStorage
 from freezer_agent.catalog.backup import BackupName
 from freezer_agent.catalog.catalog import Catalog
+from freezer_agent.catalog.copies import Copies
+from freezer_agent.catalog.joint_lock import JointLock, Lock
 from freezer_agent.catalog.lock import Owner, SetLock
 from freezer_agent.codings import CodingChoice
 from freezer_agent.engines.tar import Dereference as TarDereference
 from freezer_agent.engines.tar import TarEngine, find_gnu_tar
-from freezer_agent.errors import RequestInvalid
 from freezer_agent.modes.fs import Fs
 from freezer_agent.pipeline.coding import Codings
 from freezer_agent.requests import (
@@ -35,8 +39,17 @@ from freezer_agent.requests import (
     SetName,
     SeveralRequest,
 )
-from freezer_agent.storage_assembly import BuiltStorage, Network, build_storage
+from freezer_agent.storage_assembly import (
+    BuiltStorage,
+    Network,
+    build_storage,
+    lane_limits,
+    nearest_first,
+)
 from freezer_agent.storage_choices import LocalStorage, StorageChoice
+from freezer_agent.storages.base import Storage
+from freezer_agent.storages.member import Member
+from freezer_agent.storages.mirrored import Mirrored
 from freezer_model.clock import Clock
 
 _ENGINE = TarEngine.name
@@ -73,23 +86,40 @@ def make_action(request: Request, world: World) -> Action:
         case CommandRequest():
             return CommandAction(request=request, monotonic=world.monotonic)
         case SeveralRequest():
-            raise RequestInvalid(
-                ["several storages at once are not in this release of the agent; give one"],
-            )
+            return _several(request, world)
 
 
 def _backup(request: BackupRequest, world: World) -> BackupAction:
-    built, names = build_storage(request.storage, world.network), _names(request.set_name)
+    built = build_storage(request.storage, world.network)
+    into = _Destination(
+        storage=built.storage,
+        copies=Copies([Catalog(built.storage, _ENGINE)]),
+        lock=_lock(built, _names(request.set_name), world),
+        choices=[request.storage],
+    )
+    return _backup_into(into, request, world)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Destination:
+    """Where a backup goes: one storage, or several as one."""
+
+    storage: Storage
+    copies: Copies
+    lock: Lock
+    choices: Sequence[StorageChoice]
+
+
+def _backup_into(into: _Destination, request: BackupRequest, world: World) -> BackupAction:
+    inside = [own for choice in into.choices for own in _own_container(choice, request.source)]
     return BackupAction(
         request=request,
-        storage=built.storage,
-        catalog=Catalog(built.storage, _ENGINE),
-        names=names,
-        lock=_lock(built, names, world),
-        engine=_tar(
-            [*request.excludes, *_own_container(request.storage, request.source)],
-            request.dereference,
-        ),
+        storage=into.storage,
+        catalog=Catalog(into.storage, _ENGINE),
+        copies=into.copies,
+        names=_names(request.set_name),
+        lock=into.lock,
+        engine=_tar([*request.excludes, *inside], request.dereference),
         codings=_codings(request.compression, request.encryption, world),
         mode=Fs(sync=request.sync and not request.dry_run),
         clock=world.clock,
@@ -97,6 +127,89 @@ def _backup(request: BackupRequest, world: World) -> BackupAction:
         version=world.version,
         metadata=_metadata(request),
     )
+
+
+def _several(several: SeveralRequest, world: World) -> Action:
+    """One action on all storages; the kinds of requests that only look or remove go one by one."""
+    match several.request:
+        case BackupRequest() as backup:
+            return _backup_to_several(several, backup, world)
+        case RestoreRequest() as restore:
+            return _restore_from_any(several, restore, world)
+        case CommandRequest() as command:
+            return make_action(command, world)
+        case request:
+            return _on_each(several, lambda choice: replace(request, storage=choice), world)
+
+
+def _on_each(
+    several: SeveralRequest, request_for: Callable[[StorageChoice], Request], world: World
+) -> EachStorage:
+    return EachStorage(
+        {one.name: make_action(request_for(one.choice), world) for one in several.storages},
+        several.requirement,
+    )
+
+
+def _backup_to_several(
+    several: SeveralRequest, request: BackupRequest, world: World
+) -> BackupToSeveral:
+    built = {one.name: build_storage(one.choice, world.network) for one in several.storages}
+    mirrored = Mirrored(
+        [Member(name, one.storage) for name, one in built.items()],
+        lane_limits(several, world.network),
+    )
+    locks = [
+        _lock(replace(built[member.name], storage=member), _names(request.set_name), world)
+        for member in mirrored.members
+    ]
+    into = _Destination(
+        storage=mirrored,
+        copies=Copies([Catalog(member, _ENGINE) for member in mirrored.members]),
+        lock=JointLock(locks),
+        choices=[one.choice for one in several.storages],
+    )
+    return BackupToSeveral(
+        action=_backup_into(into, request, world),
+        mirrored=mirrored,
+        places={name: one.place for name, one in built.items()},
+        requirement=several.requirement,
+    )
+
+
+def _restore_from_any(
+    several: SeveralRequest, request: RestoreRequest, world: World
+) -> RestoreFromAny:
+    copies = []
+    for one in nearest_first(several.storages):
+        built = build_storage(one.choice, world.network)
+        copies.append(
+            StoredCopy(
+                name=one.name,
+                storage=built.storage,
+                catalog=Catalog(built.storage, _ENGINE),
+                restore=partial(_restore_of, one.choice, world),
+            )
+        )
+    removal = None
+    if request.removal is not None:
+        prune = PruneRequest(
+            storage=request.storage,
+            set_name=request.set_name,
+            removal=request.removal,
+            dry_run=request.dry_run,
+        )
+        removal = _on_each(several, lambda choice: replace(prune, storage=choice), world)
+    return RestoreFromAny(
+        request=replace(request, removal=None),
+        names=_names(request.set_name),
+        copies=copies,
+        removal=removal,
+    )
+
+
+def _restore_of(choice: StorageChoice, world: World, request: RestoreRequest) -> RestoreAction:
+    return _restore(replace(request, storage=choice), world)
 
 
 def _restore(request: RestoreRequest, world: World) -> RestoreAction:

@@ -143,7 +143,10 @@ def _run_request(options: Any, start: Path, home: Path) -> int:
         log.warning("%s", warning)
         _say(f"warning: {warning}", quiet=options["quiet"])
     write_report(report, options["metadata_out"], start, sys.stdout, as_json=options["json"])
-    return _DONE
+    for failure in report.failures:
+        log.critical("%s", failure)
+        _say(f"Critical Error: {failure}", quiet=options["quiet"])
+    return _FAILED if report.failures else _DONE
 
 
 def _say(text: str, *, quiet: bool) -> None:

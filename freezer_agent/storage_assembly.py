@@ -9,24 +9,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from freezer_agent.errors import RequestInvalid
+from freezer_agent.requests import SeveralRequest
 from freezer_agent.storage_choices import (
     FtpStorage,
     KeystoneAccount,
     LocalStorage,
+    NamedStorage,
     S3Storage,
     SshStorage,
     StorageChoice,
+    StorageKind,
     SwiftStorage,
     TokenAccount,
     V1Account,
 )
 from freezer_agent.storages.base import Storage
+from freezer_agent.storages.lanes import LaneLimits
 from freezer_agent.storages.local import Local
 from freezer_agent.storages.retrying import Attempts, Retrying
 from freezer_agent.storages.throttled import Bucket, Throttled
 
 if TYPE_CHECKING:
     from freezer_agent.storages.swift_account import Login
+
+# A storage of several that took nothing for so long is left out. All attempts at one call end
+# earlier, so this is for file servers that hang and never answer.
+_STALLED_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +91,21 @@ def build_storage(choice: StorageChoice, network: Network) -> BuiltStorage:
             return _swift(choice, network)
         case _:
             assert_never(choice)
+
+
+def nearest_first(storages: Sequence[NamedStorage]) -> list[NamedStorage]:
+    """Local directories before all others; else the operator's own order, which is a preference."""
+    return sorted(storages, key=lambda one: one.choice.kind is not StorageKind.LOCAL)
+
+
+def lane_limits(several: SeveralRequest, network: Network) -> LaneLimits:
+    """The queues of several storages, and a patience that a limited bandwidth cannot wear out."""
+    segments = sum(getattr(one.choice, "segment_bytes", 0) for one in several.storages)
+    longest = network.upload.seconds_for(2 * segments) if network.upload else 0.0
+    return LaneLimits(
+        queue_size=several.queue_size,
+        stalled_seconds=_STALLED_SECONDS + longest,
+    )
 
 
 def _local(choice: LocalStorage, network: Network) -> BuiltStorage:

@@ -15,7 +15,8 @@ from freezer_agent.actions.prune import Pruned, prune
 from freezer_agent.catalog.backup import Backup, BackupName, Chain, find_levels
 from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.chains import choose_base, choose_id
-from freezer_agent.catalog.lock import SetLock
+from freezer_agent.catalog.copies import Copies
+from freezer_agent.catalog.joint_lock import Lock
 from freezer_agent.consistency import consistent_tree, tree_checksum
 from freezer_agent.engines.base import Engine, EngineState, SourceNotes
 from freezer_agent.errors import Damaged, ObjectNotFound, StorageError, StreamError
@@ -59,8 +60,9 @@ class BackupAction:
         request: BackupRequest,
         storage: Storage,
         catalog: Catalog,
+        copies: Copies,
         names: Sequence[BackupName],
-        lock: SetLock,
+        lock: Lock,
         engine: Engine,
         codings: Codings,
         mode: Mode,
@@ -72,6 +74,7 @@ class BackupAction:
         self._request = request
         self._storage = storage
         self._catalog = catalog
+        self._copies = copies
         self._names = names
         self._lock = lock
         self._engine = engine
@@ -110,8 +113,8 @@ class BackupAction:
             "started_at": started_at.isoformat(),
             "ended_at": ended_at.isoformat(),
             "duration_seconds": round((ended_at - started_at).total_seconds(), 3),
-            "removed_backups": pruned.removed,
-            "retention": pruned.told,
+            "removed_backups": list(dict.fromkeys(pruned.removed)),
+            "retention": list(dict.fromkeys(pruned.told)),
         }
         warnings += _told(notes)
         document["warnings"] = warnings
@@ -137,9 +140,8 @@ class BackupAction:
         own = [chain for chain in chains if chain.name == self._names[0]]
         base = choose_base(own, self._request.levels, now)
         previous = work / "previous"
-        lost = self._lost_data(own[-1], base) if base is not None else None
-        if lost is not None:
-            warnings.append(f"{lost.label} has lost its data: a full backup is made")
+        if base is not None and (hindrance := self._hindrance(own[-1], base, now)) is not None:
+            warnings.append(f"{hindrance}: a full backup is made")
             base = None
         elif base is not None and (reason := self._unfit_state(base, previous)) is not None:
             warnings.append(f"{base.label} {reason}: a full backup is made")
@@ -154,14 +156,9 @@ class BackupAction:
         state = EngineState(previous=previous if base is not None else None, next=work / "next")
         return backup, state
 
-    def _lost_data(self, chain: Chain, base: Backup) -> Backup | None:
-        """The first backup below the next one whose stream is gone from the storage."""
-        for backup in find_levels(chain.backups, base).backups:
-            try:
-                self._catalog.data_size(backup)
-            except ObjectNotFound:
-                return backup
-        return None
+    def _hindrance(self, chain: Chain, base: Backup, now: datetime) -> str | None:
+        levels = find_levels(chain.backups, base).backups
+        return self._copies.hindrance(levels, self._request.levels, now)
 
     def _unfit_state(self, base: Backup, previous: Path) -> str | None:
         """Fetch the state of the base; the reason if it is not there or not what was written.
@@ -286,21 +283,28 @@ class BackupAction:
         return "Nothing of this backup is left in the storage."
 
     def _remove_old(self, backup: Backup, warnings: list[str]) -> Pruned:
-        if self._request.removal is None:
+        """Each copy by itself: what is the last whole chain in one need not be so in another."""
+        rule = self._request.removal
+        done: list[Pruned] = []
+        if rule is None:
             return Pruned(chains=())
-        try:
-            return prune(
-                self._catalog,
-                self._names,
-                self._request.removal,
-                self._clock,
-                dry_run=self._request.dry_run,
-                just_made=backup,
-            )
-        except StorageError as error:
-            # The backup is complete; failing the run would make it be done all over again.
-            warnings.append(f"the backup is complete, but old ones could not be removed: {error}")
-            return Pruned(chains=())
+        for catalog in self._copies.catalogs:
+            try:
+                pruned = prune(
+                    catalog,
+                    self._names,
+                    rule,
+                    self._clock,
+                    dry_run=self._request.dry_run,
+                    just_made=backup,
+                )
+                done.append(pruned)
+            except StorageError as error:
+                # The backup is complete; failing the run would make it be done all over again.
+                warnings.append(
+                    f"the backup is complete, but old ones could not be removed: {error}"
+                )
+        return Pruned(chains=[chain for one in done for chain in one.chains])
 
     def _facts(self, backup: Backup, checksum: str | None) -> dict[str, Any]:
         request = self._request

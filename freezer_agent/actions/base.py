@@ -15,11 +15,15 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What was done. `document` is the JSON for programs; without a `table` people see it too."""
+    """What was done. `document` is the JSON for programs; without a `table` people see it too.
+
+    `failures` are parts that could not be done although others were: the exit code tells of them.
+    """
 
     document: Mapping[str, Any]
     table: Table | None = None
     warnings: Sequence[str] = field(default_factory=tuple)
+    failures: Sequence[str] = field(default_factory=tuple)
 
 
 class Action(Protocol):

@@ -86,8 +86,15 @@ class SetLock:
     def renewing(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """The same chunks; now and then the expiry of the lock is moved on between two."""
         for chunk in chunks:
-            self._renew_if_due()
+            self.renew_if_due()
             yield chunk
+
+    def renew_if_due(self) -> None:
+        """Move the expiry on if that was last done a while ago."""
+        now = self._clock()
+        if self._renewed_at is not None and now - self._renewed_at >= _RENEW_EVERY:
+            self._renewed_at = now
+            self._storage.write(self._key, [self._document(now)])
 
     @contextlib.contextmanager
     def _file_held(self) -> Iterator[None]:
@@ -129,12 +136,6 @@ class SetLock:
             self._storage.delete(self._key)
         except StorageError as error:
             log.warning("the lock of backup %s stays until it expires: %s", self._name, error)
-
-    def _renew_if_due(self) -> None:
-        now = self._clock()
-        if self._renewed_at is not None and now - self._renewed_at >= _RENEW_EVERY:
-            self._renewed_at = now
-            self._storage.write(self._key, [self._document(now)])
 
     def _document(self, now: datetime) -> bytes:
         taken_at = self._taken_at or now

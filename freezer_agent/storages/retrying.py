@@ -80,7 +80,7 @@ class Retrying:
         passed_bytes = failed = 0
         while True:
             try:
-                for chunk in _without_start(self._storage.read(key), passed_bytes):
+                for chunk in without_start(self._storage.read(key), passed_bytes):
                     yield chunk
                     passed_bytes += len(chunk)
                     failed = 0
@@ -128,7 +128,7 @@ class Retrying:
         self._storage.__exit__(kind, error, trace)
 
 
-def _without_start(chunks: Iterator[bytes], size_bytes: int) -> Iterator[bytes]:
+def without_start(chunks: Iterator[bytes], size_bytes: int) -> Iterator[bytes]:
     """The rest of an object behind its first `size_bytes`."""
     for chunk in chunks:
         if size_bytes >= len(chunk):

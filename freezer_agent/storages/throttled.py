@@ -44,6 +44,10 @@ class Bucket:
         if pause > 0:
             self._sleep(pause)
 
+    def seconds_for(self, size_bytes: int) -> float:
+        """How long so many bytes take at least."""
+        return size_bytes / self._rate
+
     def paced(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """The same bytes in slices that are passed on when they may go."""
         for chunk in chunks:

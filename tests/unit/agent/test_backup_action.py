@@ -12,6 +12,7 @@ from freezer_agent.actions.backup import BackupAction
 from freezer_agent.actions.base import Report, Unwatched
 from freezer_agent.catalog.backup import BackupName
 from freezer_agent.catalog.catalog import Catalog
+from freezer_agent.catalog.copies import Copies
 from freezer_agent.catalog.lock import Owner, SetLock
 from freezer_agent.codings import CodingChoice
 from freezer_agent.engines.base import EngineState, SourceNotes
@@ -123,6 +124,7 @@ def run(storage: Faulty, clock: Days, tmp_path: Path) -> Run:
             request=request,
             storage=storage,
             catalog=Catalog(storage, "tar"),
+            copies=Copies([Catalog(storage, "tar")]),
             names=[NAME],
             lock=SetLock(
                 storage=storage,
