@@ -14,7 +14,7 @@ RULES = [
     rule(
         "clients:create_central",
         ADMIN_OR_SERVICE,
-        "Register a central client, which every project sees.",
+        "Register a central client, which every project sees; asked in place of clients:create.",
         "POST /clients",
     ),
     rule("clients:delete", ADMIN_OR_OWNER, "Remove a client.", "DELETE /clients/{client_id}"),

@@ -8,6 +8,8 @@ from freezer_api.http.edge import Edge
 from freezer_api.schemas import clients as schemas
 from freezer_api.services.clients import ClientService
 
+_OWN, _CENTRAL = "clients:create", "clients:create_central"
+
 
 class Clients:
     """/clients."""
@@ -27,11 +29,15 @@ class Clients:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Register."""
-        caller = self._edge.admit(req, "clients:create")
+        # Whoever may make neither kind of client is refused before anything is read.
+        caller = req.context.caller
+        may_own = self._edge.allows(caller, _OWN)
+        if not may_own:
+            self._edge.admit(req, _CENTRAL)
         body = _flat(self._edge.bodies.required(req))
         schemas.REGISTER.check(body)
-        if body.get("is_central"):
-            self._edge.admit(req, "clients:create_central")
+        if body.get("is_central") or not may_own:
+            self._edge.admit(req, _CENTRAL if body.get("is_central") else _OWN)
         resp.media = {"client_id": self._clients.register(caller, body)}
         resp.status = falcon.HTTP_201
 

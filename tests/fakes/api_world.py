@@ -151,7 +151,6 @@ def make_world(folder: Path, **changes: Any) -> World:
     clock, trusts = Clock(), RecordedTrusts()
     parts: dict[str, Any] = {
         "store": MemoryStore(),
-        "enforcer": Enforcer(options.load([], prog="freezer-api", config_files=[]), clock.seconds),
         "read_identity": claimed_identity,
         "trusts": trusts,
         "delegation_rule": DelegationRule(for_central_clients=True, for_all_clients=False),
@@ -164,4 +163,7 @@ def make_world(folder: Path, **changes: Any) -> World:
         "sightings": NoSightings(),
     }
     parts |= changes
+    if "enforcer" not in parts:
+        conf = options.load([], prog="freezer-api", config_files=[])
+        parts["enforcer"] = Enforcer(conf, clock.seconds)
     return World(make_app(**parts), parts["store"], clock, trusts)
