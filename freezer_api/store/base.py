@@ -1,6 +1,6 @@
 """What a document store is: collections of JSON documents, searched by exact values."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -215,6 +215,13 @@ class ManagedStore(DocumentStore, Protocol):
         Any number of processes may do so at the same time. Raises StoreUnavailable, also for a
         schema of a later version than this program's. An SQL store brings an earlier one up to
         date.
+        """
+        ...
+
+    def upgrade(self, tell: Callable[[str], None]) -> None:
+        """Bring the schema of an older release to this program's, telling what happens.
+
+        May be killed and done again at any time; no document is lost. Raises StoreUnavailable.
         """
         ...
 

@@ -1,25 +1,13 @@
 """Documents in Elasticsearch 8, for many API processes and many nodes.
 
-One index per collection, used through an alias. Only the core of the server is asked for: no
-scripts, no update or delete by query. The one module that knows the client library.
+One index per collection, found through an alias (see `elasticsearch_indices`). Only the core of
+the server is asked for: no scripts, no update or delete by query.
 """
 
-import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-from elasticsearch import (
-    ApiError,
-    BadRequestError,
-    ConflictError,
-    Elasticsearch,
-    NotFoundError,
-    TransportError,
-)
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from freezer_api.errors import DocumentExists, DocumentNotFound, StoreUnavailable, VersionConflict
 from freezer_api.store.base import (
@@ -33,43 +21,44 @@ from freezer_api.store.base import (
     Scope,
     Stored,
 )
+from freezer_api.store.elasticsearch_connection import (
+    Cluster,
+    Connection,
+    IndexGone,
+    Sleep,
+    WriteBlocked,
+)
+from freezer_api.store.elasticsearch_indices import Indices, Place
+from freezer_api.store.elasticsearch_upgrade import Upgrade, give_back, switch_of
 from freezer_api.store.entries import check_id, document_of, entry_of
 from freezer_api.store.leaves import conditions_of, exists_for, is_watched
 from freezer_api.store.mappings import (
     FINGERPRINT,
-    MAPPING,
-    MAPPING_VERSION,
     body_of,
     fingerprint_of,
     key_of,
     query_of,
-    settings,
     sort_of,
     stamp_of,
 )
 from freezer_api.store.windows import Hit, hits_of
 from freezer_model.clock import Clock
 
-log = logging.getLogger(__name__)
+__all__ = ["Cluster", "ElasticsearchStore"]
 
 WINDOW = 10_000
 """What the server's `max_result_window` allows in one answer, unless an operator changes it."""
 DELETE_ATTEMPTS = 20
 """How often a deletion meets a document that was just replaced before it gives up."""
+REMEMBERED_WRITES = 8
+"""How many others may replace a document while one of us still waits for his answer."""
+MOVING_PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, *[0.8] * 18)
+"""Seconds between the attempts to find a collection that an upgrade moves: 15 in all."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
-    """Where Elasticsearch is and how to be let in."""
-
-    hosts: tuple[str, ...]
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    api_key: str | None = field(default=None, repr=False)
-    ca_certs: str | None = None
-    verify_certs: bool = True
-    timeout_seconds: float = 60
-    retries: int = 3
+_MISSING = frozenset({404})
+_CONFLICT = frozenset({409})
+_MISSING_OR_CONFLICT = _MISSING | _CONFLICT
+_Result = TypeVar("_Result")
 
 
 class ElasticsearchStore:
@@ -79,6 +68,10 @@ class ElasticsearchStore:
     Measured with 100,000 jobs on a busy machine of two cores: a refresh without news takes 3 ms;
     a write that refreshes takes 59 ms instead of 7, and one that waits for the next refresh takes
     a second. So many writes in a row share one refresh, and nobody pays who does not search.
+
+    Each write carries an id of its own, so that one which was repeated after its answer was lost
+    knows itself again. Calls that meet an upgrade of the mapping wait for it a moment and go on in
+    the new index.
     """
 
     def __init__(
@@ -90,28 +83,34 @@ class ElasticsearchStore:
         new_id: Callable[[], str],
         replicas: int | None = None,
         window: int = WINDOW,
+        sleep: Sleep = time.sleep,
     ) -> None:
-        self._client = _client(cluster)
-        self._prefix = index_prefix
+        self._connection = Connection(cluster, sleep=sleep)
+        self._indices = Indices(self._connection, index_prefix, replicas)
+        self._places: Mapping[Collection, Place] = {}
         self._new_id = new_id
-        self._replicas = replicas
         self._window = window
+        self._sleep = sleep
         self._instants = _Instants(clock)
 
     def get(self, collection: Collection, scope: Scope, document_id: str) -> Stored:
         """Read the document by its id, which needs no refresh."""
-        return _stored(self._hit_in_scope(collection, scope, document_id))
+        hit = self._at(collection, lambda place: self._hit(place, collection, document_id))
+        return _stored(_in_scope(hit, collection, scope, document_id))
 
     def insert(self, collection: Collection, document_id: str, document: Document) -> Stored:
         """Create the document; two creations of one id collide in the server."""
         check_id(document_id)
         body = body_of(collection, document_id, entry_of(document))
         body |= {"version": 1, "created": self._instants.next(), **self._write_marks()}
-        try:
-            self._write(collection, document_id, body, op_type="create")
-        except ConflictError as error:
-            if not self._is_mine(collection, document_id, body):
-                raise DocumentExists(collection, document_id) from error
+
+        def write(place: Place) -> None:
+            if not self._write(place, collection, body, {"op_type": "create"}):
+                hit = self._hit_or_none(place, collection, document_id)
+                if hit is None or not _is_mine(hit, body):
+                    raise DocumentExists(collection, document_id)
+
+        self._at(collection, write)
         return _written(body)
 
     def replace(
@@ -119,37 +118,44 @@ class ElasticsearchStore:
     ) -> Stored:
         """Replace the document if the server still holds the very state that had the version."""
         body = body_of(collection, document_id, entry_of(document))
-        hit = self._hit(collection, document_id)
-        if hit["_source"]["version"] != version:
-            raise VersionConflict(collection, document_id)
-        created = hit["_source"]["created"]
-        body |= {"version": version + 1, "created": created, **self._write_marks()}
-        try:
-            self._write(collection, document_id, body, **_unchanged(hit))
-        except ConflictError as error:
-            if not self._is_mine(collection, document_id, body):
-                self._hit(collection, document_id)
-                raise VersionConflict(collection, document_id) from error
+        body |= {"version": version + 1, **self._write_marks()}
+
+        def write(place: Place) -> None:
+            hit = self._hit(place, collection, document_id)
+            source = hit["_source"]
+            if source["version"] != version:
+                _require_mine(hit, body, collection, document_id)
+                return
+            earlier = _write_ids(hit)[: REMEMBERED_WRITES - 1]
+            body["created"] = source["created"]
+            body["write_id"] = [body["write_id"][0], *earlier]
+            if not self._write(place, collection, body, _unchanged(hit)):
+                hit = self._hit(place, collection, document_id)
+                _require_mine(hit, body, collection, document_id)
+
+        self._at(collection, write)
         return _written(body)
 
     def delete(
         self, collection: Collection, scope: Scope, document_id: str, version: int | None = None
     ) -> None:
         """Remove the document as it was when its scope was judged, else judge again."""
-        hit = self._hit_in_scope(collection, scope, document_id)
+
+        def find(place: Place) -> Hit:
+            hit = self._hit(place, collection, document_id)
+            return _in_scope(hit, collection, scope, document_id)
+
+        hit = self._at(collection, find)
         for _attempt in range(DELETE_ATTEMPTS):
             if version not in {None, hit["_source"]["version"]}:
                 raise VersionConflict(collection, document_id)
+            if self._erase(collection, document_id, hit):
+                return
             try:
-                self._erase(collection, document_id, hit)
-            except ConflictError:
-                try:
-                    hit = self._hit_in_scope(collection, scope, document_id)
-                except DocumentNotFound:
-                    # It was there when we came: our own deletion, repeated after a lost answer,
-                    # or somebody else's at the same time. It is gone, as was asked.
-                    return
-            else:
+                hit = self._at(collection, find)
+            except DocumentNotFound:
+                # It was there when we came: our own deletion, repeated after a lost answer,
+                # or somebody else's at the same time. It is gone, as was asked.
                 return
         raise VersionConflict(collection, document_id)
 
@@ -174,26 +180,111 @@ class ElasticsearchStore:
 
     def count(self, collection: Collection, scope: Scope, query: Query) -> int:
         """Refresh and count."""
-        wanted = query_of(collection, scope, conditions_of(query))
-        with self._translated():
-            self._refresh(collection)
-            return int(self._client.count(index=self._alias(collection), query=wanted)["count"])
+        wanted = {"query": query_of(collection, scope, conditions_of(query))}
+
+        def ask(place: Place) -> int:
+            self._refresh(place)
+            answer = self._connection.call("POST", f"/{place.index}/_count", wanted)
+            return int(answer.body["count"])
+
+        return self._at(collection, ask)
 
     def fingerprint(self, collection: Collection, scope: Scope, query: Query) -> str | None:
         """Refresh, and sum up what the writes left: no document is read."""
         if not is_watched(collection, query):
             return None
-        with self._translated():
-            self._refresh(collection)
-            answer = self._client.search(
-                index=self._alias(collection),
-                query=query_of(collection, scope, conditions_of(query)),
-                aggregations=FINGERPRINT,
-                size=0,
-                track_total_hits=False,
-                allow_partial_search_results=False,
+        wanted = query_of(collection, scope, conditions_of(query))
+
+        def ask(place: Place) -> str | None:
+            if not place.layout.has_stamps:
+                return None
+            self._refresh(place)
+            asked = {"query": wanted, "aggregations": FINGERPRINT, "size": 0}
+            return _fingerprint(self._search(place, {**asked, "track_total_hits": False}))
+
+        return self._at(collection, ask)
+
+    def ready(self) -> bool:
+        """Whether every index is there, and can be searched."""
+        try:
+            places = self._indices.places()
+            if len(places) < len(Collection):
+                return False
+            everywhere = ",".join(place.index for place in places.values())
+            self._connection.call(
+                "POST", f"/{everywhere}/_search", {"size": 0, "terminate_after": 1}, params=_WHOLE
             )
-            return fingerprint_of(answer["aggregations"])
+        except StoreUnavailable:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._connection.close()
+
+    def prepare(self) -> None:
+        """Make the templates, indices and aliases that are missing, and wait for the indices."""
+        self._indices.prepare()
+
+    def describe(self) -> list[Contents]:
+        """Count each index that is in use."""
+        rows = []
+        for place in self._indices.places().values():
+            self._refresh(place)
+            counted = self._connection.call("GET", f"/{place.index}/_count").body["count"]
+            rows.append(
+                Contents(name=place.index, version=place.layout.version, documents=int(counted))
+            )
+        return rows
+
+    def upgrade(self, tell: Callable[[str], None]) -> None:
+        """Move each collection to an index with the newest mapping, while it is used."""
+        self._indices.make_templates()
+        for collection in Collection:
+            Upgrade(
+                self._connection, self._indices, collection, new_id=self._new_id, sleep=self._sleep
+            ).run(tell)
+
+    def remove(self) -> None:
+        """Delete the indices and the templates."""
+        self._indices.remove()
+        self._places = {}
+
+    def _at(self, collection: Collection, do: Callable[[Place], _Result]) -> _Result:
+        """What `do` returns at the place of the collection, wherever an upgrade moves it to.
+
+        Raises StoreUnavailable if there is no place, or if none takes writes for too long.
+        """
+        switch: str | None = None
+        for pause in MOVING_PAUSES:
+            if pause:
+                self._sleep(pause)
+            place = self._place(collection)
+            try:
+                return do(place)
+            except IndexGone:
+                self._places = {}
+            except WriteBlocked:
+                switch = switch_of(self._connection, self._indices, collection)
+                self._places = {}
+                if not switch and self._place(collection) == place:
+                    raise  # it is no upgrade that blocks, so it will not pass
+        if switch:
+            give_back(self._connection, self._indices, collection, switch)
+        return do(self._place(collection))
+
+    def _place(self, collection: Collection) -> Place:
+        place = self._places.get(collection)
+        if place is None:
+            found = self._indices.places()
+            if collection not in found:
+                raise StoreUnavailable(
+                    f"Elasticsearch has no index behind {self._indices.alias(collection)}. "
+                    "`freezer-manage db sync` makes the indices"
+                )
+            self._places = found
+            place = found[collection]
+        return place
 
     def _found(
         self,
@@ -206,190 +297,99 @@ class ElasticsearchStore:
     ) -> Found:
         """The page; `known` asks for more, of which the last request's answer counts."""
         wanted = query_of(collection, scope, conditions_of(query))
-        last: dict[str, Any] = {}
 
-        def ask(
-            *, size: int, start: int = 0, after: list[Any] | None = None, bare: bool = False
-        ) -> list[Hit]:
-            answer = self._client.search(
-                index=self._alias(collection),
-                query=wanted,
-                sort=sort_of(page.order),
-                size=size,
-                from_=start,
-                search_after=after,
-                source=False if bare else None,
-                source_excludes=None if bare else ["terms"],
-                filter_path="hits.hits.sort" if bare else None,
-                allow_partial_search_results=False,
-                **({"track_total_hits": False} | known if not bare else {}),
-            )
-            if not bare:
-                last.update(answer.body)
-            hits: list[Hit] = answer.get("hits", {}).get("hits", [])
-            return hits
+        def look(place: Place) -> Found:
+            asked = {"query": wanted, "sort": sort_of(page.order)}
+            more = {"track_total_hits": False, **known}
+            if not place.layout.has_stamps:
+                more.pop("aggregations", None)
+            if place.layout.keeps_terms:
+                more["_source"] = {"excludes": ["terms"]}
+            last: dict[str, Any] = {}
 
-        with self._translated():
-            self._refresh(collection)
+            def ask(
+                *, size: int, start: int = 0, after: list[Any] | None = None, bare: bool = False
+            ) -> list[Hit]:
+                window = {"size": size, "from": start} | ({"search_after": after} if after else {})
+                if bare:
+                    body = asked | window | {"_source": False, "track_total_hits": False}
+                    answer = self._search(place, body, filter_path="hits.hits.sort")
+                else:
+                    answer = self._search(place, asked | window | more)
+                    last.update(answer)
+                hits: list[Hit] = answer.get("hits", {}).get("hits", [])
+                return hits
+
+            self._refresh(place)
             documents = [_stored(hit) for hit in hits_of(page, ask, self._window)]
             if known and not last:  # the walk ended before the page
                 ask(size=0)
-        return Found(documents=documents, total=_total(last), fingerprint=_fingerprint(last))
+            return Found(documents=documents, total=_total(last), fingerprint=_fingerprint(last))
 
-    def ready(self) -> bool:
-        """Whether every index is there, in this program's version."""
-        try:
-            return len(self._present()) == len(Collection)
-        except StoreUnavailable:
-            return False
+        return self._at(collection, look)
 
-    def close(self) -> None:
-        """Close every connection."""
-        self._client.close()
+    def _search(self, place: Place, body: dict[str, Any], **params: str) -> dict[str, Any]:
+        path = f"/{place.index}/_search"
+        return self._connection.call("POST", path, body, params=_WHOLE | params).body
 
-    def prepare(self) -> None:
-        """Make the indices and aliases that are missing, and wait until they can be used."""
-        present = self._present()
-        with self._translated():
-            for collection in Collection:
-                if collection not in present:
-                    self._create_index(collection)
-            aliases = [self._alias(collection) for collection in Collection]
-            health = self._client.cluster.health(
-                index=aliases, wait_for_status="yellow", timeout="30s"
-            )
-        if health["timed_out"]:
-            raise StoreUnavailable("The indices exist, but Elasticsearch does not serve them yet")
-        self._present()
+    def _refresh(self, place: Place) -> None:
+        self._connection.call("POST", f"/{place.index}/_refresh")
 
-    def describe(self) -> list[Contents]:
-        """Count each index that is there."""
-        present = self._present()
-        with self._translated():
-            return [
-                Contents(name=index, version=MAPPING_VERSION, documents=self._count(collection))
-                for collection, index in present.items()
-            ]
-
-    def remove(self) -> None:
-        """Delete the indices."""
-        present = self._present()
-        with self._translated():
-            for index in present.values():
-                self._client.indices.delete(index=index, ignore_unavailable=True)
-
-    def _present(self) -> dict[Collection, str]:
-        """The index of each collection that has one. Raises StoreUnavailable for strange ones."""
-        by_alias = {self._alias(collection): collection for collection in Collection}
-        present = {}
-        with self._translated():
-            answer = self._client.options(ignore_status=404).indices.get_alias(name=list(by_alias))
-        for index, details in answer.body.items():
-            if not isinstance(details, dict) or "aliases" not in details:
-                continue  # of a 404: which aliases are missing
-            for alias in details["aliases"]:
-                collection = by_alias[alias]
-                if index != self._index(collection):
-                    raise StoreUnavailable(
-                        f"The alias {alias} leads to the index {index}; this program needs "
-                        f"{self._index(collection)}"
-                    )
-                present[collection] = index
-        return present
-
-    def _create_index(self, collection: Collection) -> None:
-        try:
-            self._client.indices.create(
-                index=self._index(collection),
-                aliases={self._alias(collection): {"is_write_index": True}},
-                mappings=MAPPING,
-                settings=settings(self._replicas),
-            )
-        except BadRequestError as error:
-            if error.error != "resource_already_exists_exception":
-                raise
-            # Another process was faster.
-
-    def _count(self, collection: Collection) -> int:
-        self._refresh(collection)
-        return int(self._client.count(index=self._alias(collection))["count"])
-
-    def _refresh(self, collection: Collection) -> None:
-        self._client.indices.refresh(index=self._alias(collection))
-
-    def _hit(self, collection: Collection, document_id: str) -> Hit:
-        with self._translated():
-            answer = self._client.options(ignore_status=404).get(
-                index=self._alias(collection),
-                id=key_of(collection, document_id),
-                source_excludes=["terms"],
-            )
-            hit: Hit = answer.body
-            if answer.meta.status == 404 and "error" in hit:
-                raise NotFoundError(_reason(hit), answer.meta, hit)
-        if not hit["found"]:
+    def _hit(self, place: Place, collection: Collection, document_id: str) -> Hit:
+        hit = self._hit_or_none(place, collection, document_id)
+        if hit is None:
             raise DocumentNotFound(collection, document_id)
         return hit
 
-    def _hit_in_scope(self, collection: Collection, scope: Scope, document_id: str) -> Hit:
-        hit = self._hit(collection, document_id)
-        if not exists_for(scope, document_of(hit["_source"]["document"])):
-            raise DocumentNotFound(collection, document_id)
-        return hit
+    def _hit_or_none(self, place: Place, collection: Collection, document_id: str) -> Hit | None:
+        answer = self._connection.call(
+            "GET",
+            f"/{place.index}/_doc/{key_of(collection, document_id)}",
+            params={"_source_excludes": "terms"} if place.layout.keeps_terms else None,
+            expected=_MISSING,
+        )
+        return answer.body if answer.body["found"] else None
 
     def _write(
-        self, collection: Collection, document_id: str, body: dict[str, Any], **conditions: Any
-    ) -> None:
-        with self._translated():
-            self._client.index(
-                index=self._alias(collection),
-                id=key_of(collection, document_id),
-                document=body,
-                require_alias=True,
-                **conditions,
-            )
+        self,
+        place: Place,
+        collection: Collection,
+        body: dict[str, Any],
+        conditions: dict[str, str],
+    ) -> bool:
+        """Whether the conditions held."""
+        answer = self._connection.call(
+            "PUT",
+            f"/{place.index}/_doc/{key_of(collection, body['document_id'])}",
+            place.layout.fitted(body),
+            params=conditions,
+            expected=_CONFLICT,
+        )
+        return answer.status != 409
 
-    def _erase(self, collection: Collection, document_id: str, hit: Hit) -> None:
-        with self._translated():
-            self._client.delete(
-                index=self._alias(collection),
-                id=key_of(collection, document_id),
-                **_unchanged(hit),
+    def _erase(self, collection: Collection, document_id: str, hit: Hit) -> bool:
+        """Whether the document was still as the hit has it, in the index that the hit is of."""
+
+        def erase(place: Place) -> bool:
+            if place.index != hit["_index"]:
+                return False  # an upgrade has moved it, and numbered it anew
+            answer = self._connection.call(
+                "DELETE",
+                f"/{place.index}/_doc/{key_of(collection, document_id)}",
+                params=_unchanged(hit),
+                expected=_MISSING_OR_CONFLICT,
             )
+            return answer.status == 200
+
+        return self._at(collection, erase)
 
     def _write_marks(self) -> dict[str, Any]:
         write_id = self._new_id()
-        return {"write_id": write_id, "stamp": stamp_of(write_id)}
+        return {"write_id": [write_id], "stamp": stamp_of(write_id)}
 
-    def _is_mine(self, collection: Collection, document_id: str, body: dict[str, Any]) -> bool:
-        try:
-            hit = self._hit(collection, document_id)
-        except DocumentNotFound:
-            return False
-        return bool(hit["_source"]["write_id"] == body["write_id"])
 
-    def _alias(self, collection: Collection) -> str:
-        return f"{self._prefix}_{collection}"
-
-    def _index(self, collection: Collection) -> str:
-        return f"{self._prefix}_{collection}_v{MAPPING_VERSION}"
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Errors of the client become StoreUnavailable, but for conflicts."""
-        try:
-            yield
-        except ConflictError:
-            raise
-        except ApiError as error:
-            raise StoreUnavailable(
-                f"Elasticsearch refused ({error.status_code}): {_reason(error.body)}"
-                f"{_advice(error)}"
-            ) from error
-        except TransportError as error:
-            raise StoreUnavailable(
-                f"Elasticsearch cannot be reached now: {type(error).__name__}"
-            ) from error
+_WHOLE = {"allow_partial_search_results": "false"}
+"""Half an answer is none: a document that is missing from a list ends a schedule."""
 
 
 class _Instants:
@@ -407,51 +407,26 @@ class _Instants:
             return self._last
 
 
-def _client(cluster: Cluster) -> Elasticsearch:
-    options: dict[str, Any] = {
-        "request_timeout": cluster.timeout_seconds,
-        "max_retries": cluster.retries,
-        "retry_on_timeout": True,
-    }
-    if cluster.username:
-        options["basic_auth"] = (cluster.username, cluster.password or "")
-    if cluster.api_key:
-        options["api_key"] = cluster.api_key
-    if any(host.startswith("https:") for host in cluster.hosts):
-        options["verify_certs"] = cluster.verify_certs
-        options["ssl_show_warn"] = False
-        if cluster.ca_certs:
-            options["ca_certs"] = _readable(cluster.ca_certs)
-        if not cluster.verify_certs:
-            log.warning("The certificates of Elasticsearch are not verified")
-    try:
-        return Elasticsearch([_with_port(host) for host in cluster.hosts], **options)
-    except (ValueError, OSError) as error:
-        raise StoreUnavailable(f"[elasticsearch] cannot be used as configured: {error}") from error
+def _in_scope(hit: Hit, collection: Collection, scope: Scope, document_id: str) -> Hit:
+    if not exists_for(scope, document_of(hit["_source"]["document"])):
+        raise DocumentNotFound(collection, document_id)
+    return hit
 
 
-def _readable(path: str) -> str:
-    # The client would notice at the first call, and call it a failed connection.
-    try:
-        Path(path).open("rb").close()
-    except OSError as error:
-        raise StoreUnavailable(
-            f"[elasticsearch] ca_certs: {path} cannot be read: {error.strerror}"
-        ) from error
-    return path
+def _is_mine(hit: Hit, body: dict[str, Any]) -> bool:
+    """Whether the write of the body is among the last ones of the document."""
+    return body["write_id"][0] in _write_ids(hit)
 
 
-def _with_port(host: str) -> str:
-    """The URL with the port of Elasticsearch if it names none: the client demands one."""
-    scheme, separator, rest = host.partition("://")
-    if not separator:
-        scheme, rest = "http", host
-    if scheme not in {"http", "https"}:
-        raise StoreUnavailable(f"[elasticsearch] hosts: {scheme} is neither http nor https")
-    authority, slash, path = rest.partition("/")
-    if not authority.rpartition(":")[2].isdigit():
-        authority += ":9200"
-    return f"{scheme}://{authority}{slash}{path}"
+def _require_mine(hit: Hit, body: dict[str, Any], collection: Collection, document_id: str) -> None:
+    if not _is_mine(hit, body):
+        raise VersionConflict(collection, document_id)
+
+
+def _write_ids(hit: Hit) -> list[str]:
+    """The last writes of the document, newest first. The first release kept one, as a text."""
+    ids: str | list[str] = hit["_source"]["write_id"]
+    return [ids] if isinstance(ids, str) else ids
 
 
 def _written(body: dict[str, Any]) -> Stored:
@@ -477,20 +452,5 @@ def _fingerprint(answer: dict[str, Any]) -> str | None:
     return None if aggregations is None else fingerprint_of(aggregations)
 
 
-def _unchanged(hit: Hit) -> dict[str, Any]:
-    return {"if_seq_no": hit["_seq_no"], "if_primary_term": hit["_primary_term"]}
-
-
-def _reason(body: Any) -> str:
-    error = body.get("error") if isinstance(body, dict) else None
-    if isinstance(error, dict):
-        return str(error.get("reason") or error.get("type"))
-    return str(error or "no reason given")
-
-
-def _advice(error: ApiError) -> str:
-    if error.status_code == 404:
-        return ". `freezer-manage db sync` makes the indices"
-    if error.status_code in {401, 403}:
-        return ". Check the user, the password or the API key of [elasticsearch]"
-    return ""
+def _unchanged(hit: Hit) -> dict[str, str]:
+    return {"if_seq_no": str(hit["_seq_no"]), "if_primary_term": str(hit["_primary_term"])}

@@ -6,6 +6,7 @@ thousand field names fill an index. A document is one opaque text, found by its 
 
 import base64
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 from freezer_api.store.base import Collection, Order, Scope, SortKey
@@ -13,25 +14,78 @@ from freezer_api.store.entries import Entry
 from freezer_api.store.leaves import Conditions, digest, scope_terms
 
 MAPPING_VERSION = 2
-"""Part of the index names. A change of the mapping or of `leaves.terms_of` is a new version."""
+"""Part of the index names. A change of the mapping or of `leaves.terms_of` is a new version, and a
+new entry in LAYOUTS."""
 
-MAPPING: dict[str, Any] = {
-    "dynamic": "strict",
-    "properties": {
-        # JSON as text: an object would lose large integers and lone surrogates on the way.
-        "document": {"type": "object", "enabled": False},
-        "document_id": {"type": "keyword"},
-        "terms": {"type": "keyword", "doc_values": False},
-        # The sort: microseconds of the creation, which replacements keep; then the id.
-        "created": {"type": "long"},
-        "version": {"type": "long"},
-        "time_stamp": {"type": "long"},
-        # Who wrote: tells our own write, repeated after a lost answer, from somebody else's.
-        "write_id": {"type": "keyword", "index": False, "doc_values": False},
-        # The write id as a number, to be summed up over what a query finds: its fingerprint.
-        "stamp": {"type": "long", "index": False},
-    },
+_FIELDS: dict[str, Any] = {
+    # JSON as text: an object would lose large integers and lone surrogates on the way.
+    "document": {"type": "object", "enabled": False},
+    "document_id": {"type": "keyword"},
+    "terms": {"type": "keyword", "doc_values": False},
+    # The sort: microseconds of the creation, which replacements keep; then the id.
+    "created": {"type": "long"},
+    "version": {"type": "long"},
+    "time_stamp": {"type": "long"},
+    # Who wrote: tells our own write, repeated after a lost answer, from somebody else's.
+    "write_id": {"type": "keyword", "index": False, "doc_values": False},
 }
+
+# The last write id as a number, to be summed up over what a query finds: its fingerprint.
+_STAMP = {"stamp": {"type": "long", "index": False}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """One version of the mapping.
+
+    A program serves every version that LAYOUTS has; an upgrade moves documents to the newest.
+    """
+
+    version: int
+    mapping: dict[str, Any]
+    settings: dict[str, Any]
+
+    def fitted(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The body without the fields that this version does not have."""
+        known = self.mapping["properties"]
+        return {name: value for name, value in body.items() if name in known}
+
+    @property
+    def has_stamps(self) -> bool:
+        """Whether a query has a fingerprint."""
+        return "stamp" in self.mapping["properties"]
+
+    @property
+    def keeps_terms(self) -> bool:
+        """Whether an answer holds the terms too, which nobody reads, unless told not to."""
+        return "_source" not in self.mapping
+
+
+LAYOUTS: dict[int, Layout] = {
+    1: Layout(
+        version=1,
+        mapping={"dynamic": "strict", "properties": _FIELDS},
+        settings={},
+    ),
+    2: Layout(
+        version=2,
+        mapping={
+            "dynamic": "strict",
+            # They can be made from the document again, and are most of what would be stored.
+            "_source": {"excludes": ["terms"]},
+            "properties": _FIELDS | _STAMP,
+        },
+        # Sorted on disk as lists are asked for: the first page of a million documents is then
+        # read off, not looked for.
+        settings={
+            "index.sort.field": ["created", "document_id"],
+            "index.sort.order": ["asc", "asc"],
+        },
+    ),
+}
+
+TEMPLATE_PRIORITY = 200
+"""Above the templates of Elasticsearch itself (100), which match names of other forms anyway."""
 
 _STAMP_BYTES = 5
 """Sums of 8,000 stamps are exact in the floating point numbers of the server's aggregations. Beyond
@@ -41,12 +95,40 @@ FINGERPRINT = {"stamps": {"stats": {"field": "stamp", "missing": 0}}}
 """The aggregation that tells a fingerprint."""
 
 
-def settings(replicas: int | None) -> dict[str, Any]:
-    """The settings of a new index. Without a number of replicas, two or more nodes keep one."""
-    copies = (
-        {"auto_expand_replicas": "0-1"} if replicas is None else {"number_of_replicas": replicas}
-    )
-    return {"number_of_shards": 1, **copies}
+def index_template(patterns: list[str], *, replicas: int | None, custom: str) -> dict[str, Any]:
+    """What a new index with the newest mapping is made from.
+
+    An operator's component template named `custom`, if there is one, has the say on settings.
+    """
+    newest = LAYOUTS[MAPPING_VERSION]
+    return {
+        "index_patterns": patterns,
+        "priority": TEMPLATE_PRIORITY,
+        "allow_auto_create": False,
+        "composed_of": [custom],
+        "ignore_missing_component_templates": [custom],
+        "version": MAPPING_VERSION,
+        "template": {
+            "mappings": newest.mapping,
+            "settings": {"number_of_shards": 1, **_copies(replicas), **newest.settings},
+        },
+    }
+
+
+def guard_template(patterns: list[str]) -> dict[str, Any]:
+    """Keeps the server from making an index by itself if somebody writes to one that is gone."""
+    return {
+        "index_patterns": patterns,
+        "priority": TEMPLATE_PRIORITY - 1,
+        "allow_auto_create": False,
+    }
+
+
+def _copies(replicas: int | None) -> dict[str, Any]:
+    """Without a number of replicas, two or more nodes keep one."""
+    if replicas is None:
+        return {"auto_expand_replicas": "0-1"}
+    return {"number_of_replicas": replicas}
 
 
 def key_of(collection: Collection, document_id: str) -> str:

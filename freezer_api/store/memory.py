@@ -5,7 +5,7 @@ It keeps nothing when the process ends.
 
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from freezer_api.errors import DocumentExists, DocumentNotFound, VersionConflict
@@ -151,6 +151,10 @@ class MemoryStore:
 
     def prepare(self) -> None:
         """There is nothing to make."""
+
+    def upgrade(self, _tell: Callable[[str], None]) -> None:
+        """There is no other schema."""
+        self.prepare()
 
     def describe(self) -> list[Contents]:
         """One row for each collection."""

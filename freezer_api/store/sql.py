@@ -227,6 +227,10 @@ class SqlStore:
         with self._turn:
             sql_upgrade.prepare(self._engine)
 
+    def upgrade(self, _tell: Callable[[str], None]) -> None:
+        """The same as `prepare`, which brings older schemas forward."""
+        self.prepare()
+
     def describe(self) -> list[Contents]:
         """Count each collection."""
         return sql_schema.describe(self._engine)

@@ -39,6 +39,7 @@ def store_at(url: str, prefix: str, **cluster: Any) -> ElasticsearchStore:
         index_prefix=prefix,
         clock=utc_now,
         new_id=lambda: uuid.uuid4().hex,
+        sleep=lambda _seconds: None,
     )
 
 
@@ -70,6 +71,7 @@ def shaky(
     """The same store through the proxy."""
     assert made.ready()
     store = store_at(proxy[0], index_prefix, timeout_seconds=5, retries=2)
+    assert store.search(JOBS, OURS, Query(), ALL) == []  # now it knows where its indices are
     yield store
     store.close()
 
@@ -131,6 +133,7 @@ def test_a_silent_server_is_unavailable(
     made: ElasticsearchStore, proxy: tuple[str, FaultyProxy], index_prefix: str
 ) -> None:
     hasty = store_at(proxy[0], index_prefix, timeout_seconds=0.2, retries=0)
+    proxy[1].faulty_path = "_doc"
     proxy[1].faults.append(Fault.TOO_LATE)
     with pytest.raises(StoreUnavailable):
         hasty.insert(JOBS, "a", job())

@@ -8,8 +8,9 @@ import pytest
 
 from freezer_api.errors import StoreUnavailable
 from freezer_api.store.base import Collection, Page, Query, Scope
-from freezer_api.store.elasticsearch import Cluster, ElasticsearchStore, _Instants, _with_port
-from freezer_api.store.mappings import settings
+from freezer_api.store.elasticsearch import Cluster, ElasticsearchStore, _Instants
+from freezer_api.store.elasticsearch_connection import with_port
+from freezer_api.store.mappings import index_template
 
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 
@@ -20,6 +21,7 @@ def store_at(*hosts: str, **cluster: Any) -> ElasticsearchStore:
         index_prefix="freezer",
         clock=lambda: NOON,
         new_id=lambda: "id",
+        sleep=lambda _seconds: None,
     )
 
 
@@ -63,7 +65,7 @@ def test_a_server_that_is_away_makes_the_store_unavailable(closed_port: int) -> 
     ],
 )
 def test_hosts_get_the_usual_port(host: str, expected: str) -> None:
-    assert _with_port(host) == expected
+    assert with_port(host) == expected
 
 
 @pytest.mark.parametrize(
@@ -97,5 +99,9 @@ def test_secrets_are_not_shown() -> None:
 
 
 def test_replicas_are_a_number_or_as_many_as_fit() -> None:
+    def settings(replicas: int | None) -> dict[str, Any]:
+        template = index_template(["x_v*"], replicas=replicas, custom="x@custom")["template"]
+        return dict(template["settings"])
+
     assert settings(None)["auto_expand_replicas"] == "0-1"
     assert settings(2)["number_of_replicas"] == 2
