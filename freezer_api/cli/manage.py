@@ -59,6 +59,11 @@ def _add_parsers(categories: Any) -> None:
     commands = database.add_subparsers(dest="command", metavar="COMMAND", required=True)
     commands.add_parser("sync", help="make what is missing; nothing is lost")
     commands.add_parser("update", help="the same as sync")
+    commands.add_parser(
+        "upgrade",
+        help="move the documents to this release's schema while the service runs; may be killed "
+        "and run again",
+    )
     show = commands.add_parser("show", help="what there is: names, versions, documents")
     show.add_argument("--json", action="store_true", help="as JSON")
     remove = commands.add_parser("remove", help="remove every document, and the store itself")
@@ -70,6 +75,9 @@ def _run(chosen: Any, store: ManagedStore, ask: Callable[[str], str]) -> int:
         case "sync" | "update":
             store.prepare()
             _say("The document store is ready.", sys.stderr)
+        case "upgrade":
+            store.upgrade(lambda text: _say(text, sys.stderr))
+            _say("The document store is up to date.", sys.stderr)
         case "show":
             _show(store.describe(), as_json=chosen.json)
         case "remove":

@@ -36,13 +36,16 @@ OPTIONS = [
         default=True,
         help="Whether the certificates of the nodes are checked. Switch it off for tests only.",
     ),
-    cfg.FloatOpt("timeout", default=60, min=0.1, help="Seconds that one call may take."),
+    cfg.FloatOpt(
+        "timeout", default=15, min=0.1, help="Seconds that one attempt of a call may take."
+    ),
     cfg.IntOpt(
         "retries",
-        default=3,
+        default=8,
         min=0,
         max=100,
-        help="How often a call is tried again when a node does not answer or has too much to do.",
+        help="How often a call is tried again when a node does not answer or has too much to do: "
+        "at once on another node, else after a pause of 0.1 seconds that doubles up to 2.",
     ),
     cfg.IntOpt(
         "number_of_replicas",

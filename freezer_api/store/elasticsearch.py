@@ -55,6 +55,8 @@ REMEMBERED_WRITES = 8
 MOVING_PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, *[0.8] * 18)
 """Seconds between the attempts to find a collection that an upgrade moves: 15 in all."""
 
+BRIEF_PAUSES = MOVING_PAUSES[:5]
+
 _MISSING = frozenset({404})
 _CONFLICT = frozenset({409})
 _MISSING_OR_CONFLICT = _MISSING | _CONFLICT
@@ -255,8 +257,18 @@ class ElasticsearchStore:
 
         Raises StoreUnavailable if there is no place, or if none takes writes for too long.
         """
-        switch: str | None = None
-        for pause in MOVING_PAUSES:
+        try:
+            return self._wherever(collection, do, MOVING_PAUSES)
+        except _SwitchUnfinished as unfinished:
+            give_back(self._connection, self._indices, collection, unfinished.holder)
+        return self._wherever(collection, do, BRIEF_PAUSES)
+
+    def _wherever(
+        self, collection: Collection, do: Callable[[Place], _Result], pauses: tuple[float, ...]
+    ) -> _Result:
+        holder: str | None = None
+        unexplained = 0
+        for pause in pauses:
             if pause:
                 self._sleep(pause)
             place = self._place(collection)
@@ -265,12 +277,14 @@ class ElasticsearchStore:
             except IndexGone:
                 self._places = {}
             except WriteBlocked:
-                switch = switch_of(self._connection, self._indices, collection)
                 self._places = {}
-                if not switch and self._place(collection) == place:
+                holder = switch_of(self._connection, self._indices, collection)
+                # A block lasts a moment longer than the turn of whoever is relieved of it.
+                unexplained = 0 if holder else unexplained + 1
+                if unexplained >= len(BRIEF_PAUSES) and self._place(collection) == place:
                     raise  # it is no upgrade that blocks, so it will not pass
-        if switch:
-            give_back(self._connection, self._indices, collection, switch)
+        if holder:
+            raise _SwitchUnfinished(holder)
         return do(self._place(collection))
 
     def _place(self, collection: Collection) -> Place:
@@ -386,6 +400,14 @@ class ElasticsearchStore:
     def _write_marks(self) -> dict[str, Any]:
         write_id = self._new_id()
         return {"write_id": [write_id], "stamp": stamp_of(write_id)}
+
+
+class _SwitchUnfinished(StoreUnavailable):
+    """An upgrade has had the turn to switch for longer than a switch takes."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"An upgrade of the indices does not come to its end: {holder}")
+        self.holder = holder
 
 
 _WHOLE = {"allow_partial_search_results": "false"}

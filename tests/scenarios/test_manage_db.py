@@ -43,7 +43,7 @@ def fill(database: Path) -> None:
             store.insert(Collection.JOBS, name, {"project_id": "ours"})
 
 
-@pytest.mark.parametrize("command", ["sync", "update"])
+@pytest.mark.parametrize("command", ["sync", "update", "upgrade"])
 def test_makes_the_store_and_keeps_what_is_there(
     manage: Callable[..., int], database: Path, command: str
 ) -> None:
