@@ -1,6 +1,5 @@
 """The application: its collaborators are handed in, its routes are one table."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from falcon.media import JSONHandler
 
 from freezer_api.http import errors
 from freezer_api.http.bodies import Bodies
+from freezer_api.http.conditional import TaggedAnswers
 from freezer_api.http.edge import Edge
 from freezer_api.http.middleware import JsonOnly, RouteSeen
 from freezer_api.http.paging import Paging
@@ -38,6 +38,7 @@ from freezer_api.services.memberships import Memberships
 from freezer_api.services.runs import RunService
 from freezer_api.services.sessions import SessionService
 from freezer_api.services.sightings import Sightings
+from freezer_api.services.tags import text_of
 from freezer_api.store.base import DocumentStore
 from freezer_model.clock import Clock
 
@@ -137,13 +138,16 @@ def make_app(
 
 def _bare_app(read_identity: ReadIdentity) -> App:
     app: App = falcon.App(
-        middleware=[RouteSeen(), JsonOnly(_OTHER_TYPES), Identity(read_identity, PUBLIC_ROUTES)]
+        middleware=[
+            RouteSeen(),
+            JsonOnly(_OTHER_TYPES),
+            Identity(read_identity, PUBLIC_ROUTES),
+            TaggedAnswers(),
+        ]
     )
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.auto_parse_qs_csv = True
     app.req_options.keep_blank_qs_values = False
-    # Plain ASCII, since texts may hold lone surrogates, which UTF-8 cannot express.
-    encoder = json.JSONEncoder(separators=(",", ":"), default=dict)
-    app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=encoder.encode)
+    app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=text_of)
     errors.install(app)
     return app

@@ -5,6 +5,7 @@ ApiError
   DocumentExists         the id is taken
   VersionConflict        somebody changed the document in between
   RunRefused             another run of the job goes on, or this one has ended
+  PreconditionFailed     the document is not in the state that the caller expects
   RequestRefused         well-formed, but it cannot be carried out (client unknown, ...)
   AccessForbidden        the caller's roles do not allow it
   MissingCredential      no delegation (trust) could be made
@@ -51,6 +52,10 @@ class VersionConflict(ApiError):
 
 class RunRefused(ApiError):
     """The run may not go on: another one holds the job's lease, or it has ended."""
+
+
+class PreconditionFailed(ApiError):
+    """The document is not in the state that the caller named as the one he knows."""
 
 
 class RequestRefused(ApiError):

@@ -4,7 +4,9 @@ from typing import Any
 
 import falcon
 
+from freezer_api.http.conditional import expected_of, show
 from freezer_api.http.edge import Edge
+from freezer_api.http.listing import documents_of, show_page
 from freezer_api.schemas import clients as schemas
 from freezer_api.services.clients import ClientService
 
@@ -22,8 +24,9 @@ class Clients:
         """List."""
         caller = self._edge.admit(req, "clients:get_all")
         criteria = self._edge.bodies.optional(req)
-        found = self._clients.search(caller, criteria, self._edge.paging.page(req))
-        resp.media = {"clients": [client.document for client in found]}
+        page = self._edge.paging.page(req)
+        found = self._clients.search(caller, criteria, page)
+        show_page(resp, "clients", documents_of(found), found.total)
 
     on_head = on_get
 
@@ -52,14 +55,15 @@ class Client:
     def on_get(self, req: falcon.Request, resp: falcon.Response, client_id: str) -> None:
         """Show."""
         caller = self._edge.admit(req, "clients:get")
-        resp.media = self._clients.get(caller, client_id).document
+        stored = self._clients.get(caller, client_id)
+        show(resp, stored.document, stored.version)
 
     on_head = on_get
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, client_id: str) -> None:
         """Forget."""
         caller = self._edge.admit(req, "clients:delete")
-        self._clients.delete(caller, client_id)
+        self._clients.delete(caller, client_id, expected_of(req))
         resp.status = falcon.HTTP_204
 
 

@@ -5,16 +5,26 @@ from typing import Any
 import falcon
 
 from freezer_api.errors import UnknownEvent
+from freezer_api.http.conditional import expected_of, is_known, show
 from freezer_api.http.edge import Edge
-from freezer_api.http.paging import flag
+from freezer_api.http.listing import show_page, show_unchanged
+from freezer_api.http.paging import CREATED, flag
 from freezer_api.schemas import jobs as schemas
 from freezer_api.schemas.validator import Schema
 from freezer_api.services.job_documents import with_defaults
+from freezer_api.services.job_pages import JobsAsked
 from freezer_api.services.jobs import JobService
 from freezer_api.services.sightings import Sightings
+from freezer_api.store.base import SortKey
 from freezer_model.job import JobEvent
 from freezer_model.job_events import REQUESTABLE
 
+_SORTABLE = {
+    **CREATED,
+    "time_created": SortKey.CREATION,
+    "time_started": SortKey.TIME,
+    "last_run": SortKey.TIME,
+}
 _SEE_ALL = "jobs:get_all_projects"
 
 
@@ -32,14 +42,19 @@ class Jobs:
         sees_all = self._edge.allows(caller, _SEE_ALL)
         criteria = self._edge.bodies.optional(req)
         self._sightings.note(caller.project_id, criteria)
-        found = self._jobs.search(
-            caller,
-            criteria,
-            self._edge.paging.page(req),
+        asked = JobsAsked(
+            criteria=criteria,
+            page=self._edge.paging.page(req, _SORTABLE),
             everywhere=flag(req, "all_projects") and sees_all,
             sees_processes=sees_all,
         )
-        resp.media = {"jobs": found}
+        if req.if_none_match:
+            tag = self._jobs.tag(caller, asked)
+            if tag is not None and is_known(req, tag):
+                show_unchanged(resp, tag)
+                return
+        found = self._jobs.search(caller, asked)
+        show_page(resp, "jobs", found.documents, found.total, found.tag)
 
     on_head = on_get
 
@@ -62,7 +77,8 @@ class Job:
         """Show; of any project to whom that is allowed."""
         caller = self._edge.admit(req, "jobs:get")
         everywhere = self._edge.allows(caller, _SEE_ALL)
-        resp.media = self._jobs.get(caller, job_id, everywhere=everywhere)
+        stored = self._jobs.get(caller, job_id, everywhere=everywhere)
+        show(resp, stored.document, stored.version)
 
     on_head = on_get
 
@@ -70,7 +86,7 @@ class Job:
         """Create or replace."""
         caller = self._edge.admit(req, "jobs:create")
         body = _job_body(self._edge, req, schemas.CREATE)
-        stored = self._jobs.replace(caller, job_id, body)
+        stored = self._jobs.replace(caller, job_id, body, expected_of(req))
         resp.media = {"job_id": job_id, "version": stored.version}
         resp.status = falcon.HTTP_201
 
@@ -78,13 +94,13 @@ class Job:
         """Change."""
         caller = self._edge.admit(req, "jobs:update")
         body = _job_body(self._edge, req, schemas.UPDATE)
-        stored = self._jobs.update(caller, job_id, body)
+        stored = self._jobs.update(caller, job_id, body, expected_of(req))
         resp.media = {"job_id": job_id, "version": stored.version}
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Remove."""
         caller = self._edge.admit(req, "jobs:delete")
-        self._jobs.delete(caller, job_id)
+        self._jobs.delete(caller, job_id, expected_of(req))
         resp.status = falcon.HTTP_204
 
 

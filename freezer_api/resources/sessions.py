@@ -5,7 +5,9 @@ from typing import Any
 import falcon
 
 from freezer_api.errors import SessionActionInvalid
+from freezer_api.http.conditional import expected_of, show
 from freezer_api.http.edge import Edge
+from freezer_api.http.listing import documents_of, show_page
 from freezer_api.identity.context import Context
 from freezer_api.schemas import sessions as schemas
 from freezer_api.services.memberships import Memberships
@@ -23,8 +25,9 @@ class Sessions:
         """List."""
         caller = self._edge.admit(req, "sessions:get_all")
         criteria = self._edge.bodies.optional(req)
-        found = self._sessions.search(caller, criteria, self._edge.paging.page(req))
-        resp.media = {"sessions": [session.document for session in found]}
+        page = self._edge.paging.page(req)
+        found = self._sessions.search(caller, criteria, page)
+        show_page(resp, "sessions", documents_of(found), found.total)
 
     on_head = on_get
 
@@ -46,7 +49,8 @@ class Session:
     def on_get(self, req: falcon.Request, resp: falcon.Response, session_id: str) -> None:
         """Show."""
         caller = self._edge.admit(req, "sessions:get")
-        resp.media = self._sessions.get(caller, session_id).document
+        stored = self._sessions.get(caller, session_id)
+        show(resp, stored.document, stored.version)
 
     on_head = on_get
 
@@ -54,7 +58,7 @@ class Session:
         """Create or replace."""
         caller = self._edge.admit(req, "sessions:replace")
         body = self._edge.bodies.checked(req, schemas.CREATE)
-        stored = self._sessions.replace(caller, session_id, body)
+        stored = self._sessions.replace(caller, session_id, body, expected_of(req))
         resp.media = {"session_id": session_id, "version": stored.version}
         resp.status = falcon.HTTP_201
 
@@ -62,13 +66,13 @@ class Session:
         """Change."""
         caller = self._edge.admit(req, "sessions:update")
         body = self._edge.bodies.checked(req, schemas.UPDATE)
-        stored = self._sessions.update(caller, session_id, body)
+        stored = self._sessions.update(caller, session_id, body, expected_of(req))
         resp.media = {"session_id": session_id, "version": stored.version}
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, session_id: str) -> None:
         """Remove."""
         caller = self._edge.admit(req, "sessions:delete")
-        self._sessions.delete(caller, session_id)
+        self._sessions.delete(caller, session_id, expected_of(req))
         resp.status = falcon.HTTP_204
 
 

@@ -9,7 +9,8 @@ from freezer_api.services.changes import Changes
 from freezer_api.services.documents import check_id, own_scope, present
 from freezer_api.services.job_actions import DEFINITION_KEYS, action_document, definition_of
 from freezer_api.services.search import query_from
-from freezer_api.store.base import Collection, DocumentStore, Page, Query, Scope, Stored
+from freezer_api.services.tags import ANYTHING, Expected
+from freezer_api.store.base import Collection, DocumentStore, Found, Page, Query, Scope, Stored
 
 _ACTIONS, _JOBS = Collection.ACTIONS, Collection.JOBS
 _MADE_BY_SERVER = frozenset({"action_id", "user_id", "project_id", "version", "_version"})
@@ -36,11 +37,17 @@ class ActionService:
         """One action. Raises DocumentNotFound."""
         return self._store.get(_ACTIONS, own_scope(context), action_id)
 
-    def search(self, context: Context, criteria: dict[str, Any], page: Page) -> list[Stored]:
-        """Those that the criteria want, oldest first. Raises InvalidDocument."""
-        return self._store.search(_ACTIONS, own_scope(context), query_from(criteria), page)
+    def search(self, context: Context, criteria: dict[str, Any], page: Page) -> Found:
+        """Those that the criteria want. Raises InvalidDocument."""
+        return self._store.find(_ACTIONS, own_scope(context), query_from(criteria), page)
 
-    def replace(self, context: Context, action_id: str, body: Mapping[str, Any]) -> Stored:
+    def replace(
+        self,
+        context: Context,
+        action_id: str,
+        body: Mapping[str, Any],
+        expected: Expected = ANYTHING,
+    ) -> Stored:
         """The action under this id, new or replaced. Raises DocumentExists for a foreign id."""
         check_id("action_id", action_id)
         scope = own_scope(context)
@@ -51,11 +58,18 @@ class ActionService:
             action_id,
             lambda before: {**fresh, "user_id": before["user_id"]},
             fresh,
+            expected=expected,
         )
         self._follow_definition(scope, action_id)
         return stored
 
-    def update(self, context: Context, action_id: str, body: Mapping[str, Any]) -> Stored:
+    def update(
+        self,
+        context: Context,
+        action_id: str,
+        body: Mapping[str, Any],
+        expected: Expected = ANYTHING,
+    ) -> Stored:
         """The action with the body merged into it, deeply. Raises DocumentNotFound."""
         given = {
             key: value
@@ -64,17 +78,17 @@ class ActionService:
         }
         scope = own_scope(context)
         stored = self._changes.apply(
-            _ACTIONS, scope, action_id, lambda before: _merged(before, given)
+            _ACTIONS, scope, action_id, lambda before: _merged(before, given), expected
         )
         self._follow_definition(scope, action_id)
         return stored
 
-    def delete(self, context: Context, action_id: str) -> None:
+    def delete(self, context: Context, action_id: str, expected: Expected = ANYTHING) -> None:
         """Remove the action, from the project's jobs too. Raises DocumentNotFound."""
         scope = own_scope(context)
-        self._store.get(_ACTIONS, scope, action_id)
+        expected.check(self._store.get(_ACTIONS, scope, action_id))
         self._follow(scope, action_id, lambda _entry: None)
-        self._store.delete(_ACTIONS, scope, action_id)
+        self._changes.remove(_ACTIONS, scope, action_id, expected)
 
     def _follow_definition(self, scope: Scope, action_id: str) -> None:
         # The definition is read anew for each try: of two changes at the same time, the jobs

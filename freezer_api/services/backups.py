@@ -7,7 +7,8 @@ from freezer_api.identity.context import Context
 from freezer_api.services.changes import Changes
 from freezer_api.services.documents import own_scope
 from freezer_api.services.search import query_from
-from freezer_api.store.base import Collection, DocumentStore, Page, Stored
+from freezer_api.services.tags import ANYTHING, Expected
+from freezer_api.store.base import Collection, DocumentStore, Found, Page, Stored
 from freezer_model.backup import BackupRecord, BackupStatus
 
 _BACKUPS = Collection.BACKUPS
@@ -39,23 +40,29 @@ class BackupService:
         """One backup. Raises DocumentNotFound."""
         return self._store.get(_BACKUPS, own_scope(context), backup_id)
 
-    def search(self, context: Context, criteria: dict[str, Any], page: Page) -> list[Stored]:
-        """Those that the criteria want, oldest first. Raises InvalidDocument."""
+    def search(self, context: Context, criteria: dict[str, Any], page: Page) -> Found:
+        """Those that the criteria want. Raises InvalidDocument."""
         query = query_from(criteria, timed=True)
-        return self._store.search(_BACKUPS, own_scope(context), query, page)
+        return self._store.find(_BACKUPS, own_scope(context), query, page)
 
-    def update(self, context: Context, backup_id: str, body: Mapping[str, Any]) -> Stored:
+    def update(
+        self,
+        context: Context,
+        backup_id: str,
+        body: Mapping[str, Any],
+        expected: Expected = ANYTHING,
+    ) -> Stored:
         """The backup after its status or metadata changed. Raises as BackupRecord.updated."""
 
         def change(document: dict[str, Any]) -> dict[str, Any]:
             record = _record(document).updated(body)
             return document | _document_part(record)
 
-        return self._changes.apply(_BACKUPS, own_scope(context), backup_id, change)
+        return self._changes.apply(_BACKUPS, own_scope(context), backup_id, change, expected)
 
-    def delete(self, context: Context, backup_id: str) -> None:
+    def delete(self, context: Context, backup_id: str, expected: Expected = ANYTHING) -> None:
         """Forget the record. Raises DocumentNotFound."""
-        self._store.delete(_BACKUPS, own_scope(context), backup_id)
+        self._changes.remove(_BACKUPS, own_scope(context), backup_id, expected)
 
 
 def _document_part(record: BackupRecord) -> dict[str, Any]:

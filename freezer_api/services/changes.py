@@ -3,7 +3,13 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from freezer_api.errors import DocumentExists, DocumentNotFound, VersionConflict
+from freezer_api.errors import (
+    DocumentExists,
+    DocumentNotFound,
+    PreconditionFailed,
+    VersionConflict,
+)
+from freezer_api.services.tags import ANYTHING, Expected
 from freezer_api.store.base import Collection, DocumentStore, Page, Query, Scope, Stored
 
 Sleep = Callable[[float], None]
@@ -27,14 +33,17 @@ class Changes:
         scope: Scope,
         document_id: str,
         change: Callable[[dict[str, Any]], dict[str, Any] | None],
+        expected: Expected = ANYTHING,
     ) -> Stored:
         """The document after `change`, which gets the present one and may be called again.
 
         `change` returns the new document, or None to leave it. Raises DocumentNotFound,
-        whatever `change` raises, and VersionConflict if others were faster a hundred times.
+        PreconditionFailed, whatever `change` raises, and VersionConflict if others were faster a
+        hundred times.
         """
         for attempt in range(_ATTEMPTS):
             stored = self._store.get(collection, scope, document_id)
+            expected.check(stored)
             changed = change(dict(stored.document))
             if changed is None:
                 return stored
@@ -51,23 +60,44 @@ class Changes:
         document_id: str,
         change: Callable[[dict[str, Any]], dict[str, Any] | None],
         fresh: dict[str, Any],
+        *,
+        expected: Expected = ANYTHING,
     ) -> Stored:
         """The document after `change`, or `fresh` where there was none.
 
         Raises DocumentExists for an id outside the scope, and as `apply`.
         """
         try:
-            return self.apply(collection, scope, document_id, change)
+            return self.apply(collection, scope, document_id, change, expected)
         except DocumentNotFound:
             pass
+        expected.check_absent()
         try:
             return self._store.insert(collection, document_id, fresh)
         except DocumentExists:
             # Outside the scope, or made by a simultaneous call inside it.
             try:
-                return self.apply(collection, scope, document_id, change)
+                return self.apply(collection, scope, document_id, change, expected)
             except DocumentNotFound:
                 raise DocumentExists(collection, document_id) from None
+
+    def remove(
+        self,
+        collection: Collection,
+        scope: Scope,
+        document_id: str,
+        expected: Expected = ANYTHING,
+    ) -> None:
+        """Remove the document in the expected state. DocumentNotFound, PreconditionFailed."""
+        if expected.is_anything:
+            self._store.delete(collection, scope, document_id)
+            return
+        stored = self._store.get(collection, scope, document_id)
+        expected.check(stored)
+        try:
+            self._store.delete(collection, scope, document_id, stored.version)
+        except VersionConflict as error:
+            raise PreconditionFailed("The document was changed at this very moment") from error
 
     def ids_of(self, collection: Collection, scope: Scope, query: Query) -> list[str]:
         """The ids of all documents that the query wants, however many."""

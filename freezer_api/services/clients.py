@@ -13,10 +13,12 @@ from freezer_api.identity.context import Context
 from freezer_api.services.changes import Changes
 from freezer_api.services.documents import own_scope, present
 from freezer_api.services.search import query_from
+from freezer_api.services.tags import ANYTHING, Expected
 from freezer_api.store.base import (
     EVERYWHERE,
     Collection,
     DocumentStore,
+    Found,
     Page,
     Query,
     Scope,
@@ -65,12 +67,12 @@ class ClientService:
             raise DocumentNotFound(_CLIENTS, client_id)
         return found
 
-    def search(self, context: Context, criteria: dict[str, Any], page: Page) -> list[Stored]:
-        """The project's and all central ones that the criteria want, oldest first."""
+    def search(self, context: Context, criteria: dict[str, Any], page: Page) -> Found:
+        """The project's and all central ones that the criteria want."""
         scope = Scope(project_id=context.project_id, or_match=(_CENTRAL_MARK, True))
-        return self._store.search(_CLIENTS, scope, query_from(criteria), page)
+        return self._store.find(_CLIENTS, scope, query_from(criteria), page)
 
-    def delete(self, context: Context, client_id: str) -> None:
+    def delete(self, context: Context, client_id: str, expected: Expected = ANYTHING) -> None:
         """Forget a client of the project; its jobs stay.
 
         Raises DocumentNotFound, and AccessForbidden for another project's central client.
@@ -78,7 +80,7 @@ class ClientService:
         client = self.get(context, client_id)
         if client.document["project_id"] != context.project_id:
             raise AccessForbidden("A central client can be removed by the project it belongs to")
-        self._store.delete(_CLIENTS, own_scope(context), client.document_id)
+        self._changes.remove(_CLIENTS, own_scope(context), client.document_id, expected)
 
     def is_foreign(self, project_id: str, client_id: str) -> bool:
         """Whether the client that the project means by the id is another project's."""

@@ -1,6 +1,7 @@
 """What can be done with jobs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from freezer_api.errors import DocumentExists, DocumentNotFound, RequestRefused
@@ -11,10 +12,18 @@ from freezer_api.services.delegations import CREDENTIALS, Delegations
 from freezer_api.services.documents import check_id, own_scope, read_scope
 from freezer_api.services.job_actions import JobActions
 from freezer_api.services.job_documents import new_job, patched_job, replaced_job
+from freezer_api.services.job_pages import (
+    JobPage,
+    JobsAsked,
+    are_all_of,
+    search_tag,
+    watched_client,
+)
 from freezer_api.services.memberships import Memberships
 from freezer_api.services.runs import RunService
 from freezer_api.services.search import query_from
-from freezer_api.store.base import EVERYWHERE, Collection, DocumentStore, Page, Stored
+from freezer_api.services.tags import ANYTHING, Expected, without_process
+from freezer_api.store.base import EVERYWHERE, Collection, DocumentStore, Stored
 from freezer_model.client import find_unsupported
 from freezer_model.clock import Clock
 from freezer_model.instants import to_epoch
@@ -60,53 +69,82 @@ class JobService:
         job_id = self._new_id() if own_id is None else check_id("job_id", own_id)
         return self._create(context, job_id, body).document_id
 
-    def get(self, context: Context, job_id: str, *, everywhere: bool) -> dict[str, Any]:
-        """One job, of any project if `everywhere`. Raises DocumentNotFound."""
+    def get(self, context: Context, job_id: str, *, everywhere: bool) -> Stored:
+        """One job as it is shown, of any project if `everywhere`. Raises DocumentNotFound."""
         self._runs.settle_lost()
         job = self._store.get(_JOBS, read_scope(context, everywhere=everywhere), job_id)
-        return dict(job.document) if everywhere else self._shown(context, [job])[0]
+        return job if everywhere else replace(job, document=self._shown(context, [job])[0])
 
-    def search(
+    def search(self, context: Context, asked: JobsAsked) -> JobPage:
+        """Those that the criteria want. Raises InvalidDocument."""
+        self._runs.settle_lost()
+        query = query_from(asked.criteria)
+        client_id = watched_client(query)
+        # Before the search: what changes in between makes the tag older, never younger.
+        foreign = self._is_foreign(context, asked, client_id)
+        scope = read_scope(context, everywhere=asked.everywhere)
+        found = self._store.find(_JOBS, scope, query, asked.page)
+        tag = None
+        if found.fingerprint is not None and client_id and are_all_of(client_id, found.documents):
+            tag = search_tag(context, asked, found.fingerprint, client_is_foreign=foreign)
+        if asked.sees_processes:
+            documents = [dict(job.document) for job in found.documents]
+        else:
+            documents = self._shown(context, found.documents)
+        return JobPage(documents=documents, total=found.total, tag=tag)
+
+    def tag(self, context: Context, asked: JobsAsked) -> str | None:
+        """The tag that `search` would find, without reading a job; None if only `search` can."""
+        self._runs.settle_lost()
+        query = query_from(asked.criteria)
+        client_id = watched_client(query)
+        scope = read_scope(context, everywhere=asked.everywhere)
+        fingerprint = self._store.fingerprint(_JOBS, scope, query)
+        if fingerprint is None or client_id is None:
+            return None
+        foreign = self._is_foreign(context, asked, client_id)
+        return search_tag(context, asked, fingerprint, client_is_foreign=foreign)
+
+    def _is_foreign(self, context: Context, asked: JobsAsked, client_id: str | None) -> bool:
+        if asked.sees_processes or client_id is None:
+            return False
+        return self._clients.is_foreign(context.project_id, client_id)
+
+    def replace(
         self,
         context: Context,
-        criteria: dict[str, Any],
-        page: Page,
-        *,
-        everywhere: bool,
-        sees_processes: bool,
-    ) -> list[dict[str, Any]]:
-        """Those that the criteria want, oldest first. Raises InvalidDocument.
-
-        `everywhere`: of all projects. `sees_processes`: with the process ids of clients that
-        belong to other projects.
-        """
-        self._runs.settle_lost()
-        scope = read_scope(context, everywhere=everywhere)
-        jobs = self._store.search(_JOBS, scope, query_from(criteria), page)
-        if sees_processes:
-            return [dict(job.document) for job in jobs]
-        return self._shown(context, jobs)
-
-    def replace(self, context: Context, job_id: str, body: Mapping[str, Any]) -> Stored:
-        """The job under this id, new or replaced. Raises as `create`."""
+        job_id: str,
+        body: Mapping[str, Any],
+        expected: Expected = ANYTHING,
+    ) -> Stored:
+        """The job under this id, new or replaced. Raises as `create`, and PreconditionFailed."""
         check_id("job_id", job_id)
         try:
-            return self._replace(context, job_id, body)
+            return self._replace(context, job_id, body, expected)
         except DocumentNotFound:
             pass
+        expected.check_absent()
         try:
             return self._create(context, job_id, body)
         except DocumentExists:
             # Of another project, or made by a simultaneous call of this one.
             try:
-                return self._replace(context, job_id, body)
+                return self._replace(context, job_id, body, expected)
             except DocumentNotFound:
                 raise DocumentExists(_JOBS, job_id) from None
 
-    def update(self, context: Context, job_id: str, body: Mapping[str, Any]) -> Stored:
-        """The job with the body merged into it. Raises as `create`, and DocumentNotFound."""
+    def update(
+        self,
+        context: Context,
+        job_id: str,
+        body: Mapping[str, Any],
+        expected: Expected = ANYTHING,
+    ) -> Stored:
+        """The job with the body merged into it. Raises as `replace`, and DocumentNotFound."""
         scope = own_scope(context)
-        stored = self._store.get(_JOBS, scope, job_id).document
+        job = self._store.get(_JOBS, scope, job_id)
+        expected.check(job)
+        stored = job.document
         entries = body.get("job_actions")
         resolved = None
         if entries is not None:
@@ -119,22 +157,28 @@ class JobService:
             )
         new_entries = None if resolved is None else resolved.entries
         changed = self._changes.apply(
-            _JOBS, scope, job_id, lambda document: patched_job(document, body, new_entries)
+            _JOBS,
+            scope,
+            job_id,
+            lambda document: patched_job(document, body, new_entries),
+            expected,
         )
         if resolved is not None:
             self._actions.write(resolved)
         return changed
 
-    def delete(self, context: Context, job_id: str) -> None:
+    def delete(self, context: Context, job_id: str, expected: Expected = ANYTHING) -> None:
         """Remove the job, from its session too, and the last job's delegation.
 
-        Raises DocumentNotFound.
+        Raises DocumentNotFound and PreconditionFailed.
         """
         scope = own_scope(context)
-        job = self._store.get(_JOBS, scope, job_id).document
+        stored = self._store.get(_JOBS, scope, job_id)
+        expected.check(stored)
+        job = stored.document
         if job["session_id"]:
             self._memberships.drop_member(scope, job["session_id"], job_id)
-        self._store.delete(_JOBS, scope, job_id)
+        self._changes.remove(_JOBS, scope, job_id, expected)
         self._delegations.withdraw_unused(context, job)
         self._runs.forget(scope, job_id)
 
@@ -174,16 +218,24 @@ class JobService:
             return
         raise DocumentExists(_JOBS, job_id)
 
-    def _replace(self, context: Context, job_id: str, body: Mapping[str, Any]) -> Stored:
+    def _replace(
+        self, context: Context, job_id: str, body: Mapping[str, Any], expected: Expected
+    ) -> Stored:
         scope = own_scope(context)
-        held = self._store.get(_JOBS, scope, job_id).document["job_actions"]
+        stored = self._store.get(_JOBS, scope, job_id)
+        expected.check(stored)
+        held = stored.document["job_actions"]
         resolved = self._actions.resolve(context, body["job_actions"], held)
         self._check_client(context, body["client_id"], resolved.entries)
-        stored = self._changes.apply(
-            _JOBS, scope, job_id, lambda document: replaced_job(document, body, resolved.entries)
+        replaced = self._changes.apply(
+            _JOBS,
+            scope,
+            job_id,
+            lambda document: replaced_job(document, body, resolved.entries),
+            expected,
         )
         self._actions.write(resolved)
-        return stored
+        return replaced
 
     def _check_client(
         self, context: Context, client_id: str, entries: Sequence[Mapping[str, Any]]
@@ -217,10 +269,6 @@ class JobService:
                 if client_id not in foreign:
                     foreign[client_id] = self._clients.is_foreign(context.project_id, client_id)
                 if foreign[client_id]:
-                    job["job_schedule"] = {
-                        key: value
-                        for key, value in job["job_schedule"].items()
-                        if key != "current_pid"
-                    }
+                    job = without_process(job)
             shown.append(job)
         return shown

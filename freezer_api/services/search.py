@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from freezer_api.store.base import Query, Scalar
@@ -14,7 +14,7 @@ _EPOCH = re.compile(r"-?[0-9]{1,18}\Z", re.ASCII)
 Condition = tuple[str, Scalar]
 
 
-def query_from(criteria: dict[str, Any], *, timed: bool = False) -> Query:
+def query_from(criteria: Mapping[str, Any], *, timed: bool = False) -> Query:
     """The query that the criteria mean; unknown keys are ignored, wrong shapes InvalidDocument.
 
     `timed`: whether time bounds count (they do for backups).
@@ -38,7 +38,7 @@ def query_from(criteria: dict[str, Any], *, timed: bool = False) -> Query:
     )
 
 
-def _pairs(criteria: dict[str, Any], key: str) -> Iterator[tuple[str, str, Any]]:
+def _pairs(criteria: Mapping[str, Any], key: str) -> Iterator[tuple[str, str, Any]]:
     """Path, field and value of each condition under the key."""
     entries = criteria.get(key)
     if entries is None:
@@ -57,7 +57,7 @@ def _pairs(criteria: dict[str, Any], key: str) -> Iterator[tuple[str, str, Any]]
             yield f"{path}.{field}"[:200], field, value
 
 
-def _plain(criteria: dict[str, Any], key: str) -> tuple[Condition, ...]:
+def _plain(criteria: Mapping[str, Any], key: str) -> tuple[Condition, ...]:
     conditions = []
     for path, field, value in _pairs(criteria, key):
         if field == _ALL:
@@ -92,7 +92,7 @@ def _all(path: str, value: Any) -> tuple[list[Condition], list[str]]:
     return conditions, []
 
 
-def _bound(criteria: dict[str, Any], key: str) -> int | None:
+def _bound(criteria: Mapping[str, Any], key: str) -> int | None:
     value = criteria.get(key)
     if value is None:
         return None

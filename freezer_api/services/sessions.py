@@ -10,7 +10,8 @@ from freezer_api.services.changes import Changes
 from freezer_api.services.documents import check_id, own_scope, present
 from freezer_api.services.memberships import Memberships
 from freezer_api.services.search import query_from
-from freezer_api.store.base import Collection, DocumentStore, Page, Stored
+from freezer_api.services.tags import ANYTHING, Expected
+from freezer_api.store.base import Collection, DocumentStore, Found, Page, Stored
 from freezer_model.clock import Clock
 from freezer_model.instants import NO_INSTANT, to_epoch
 from freezer_model.job import JobResult
@@ -82,11 +83,17 @@ class SessionService:
         """One session. Raises DocumentNotFound."""
         return self._store.get(_SESSIONS, own_scope(context), session_id)
 
-    def search(self, context: Context, criteria: dict[str, Any], page: Page) -> list[Stored]:
-        """Those that the criteria want, oldest first. Raises InvalidDocument."""
-        return self._store.search(_SESSIONS, own_scope(context), query_from(criteria), page)
+    def search(self, context: Context, criteria: dict[str, Any], page: Page) -> Found:
+        """Those that the criteria want. Raises InvalidDocument."""
+        return self._store.find(_SESSIONS, own_scope(context), query_from(criteria), page)
 
-    def replace(self, context: Context, session_id: str, body: Mapping[str, Any]) -> Stored:
+    def replace(
+        self,
+        context: Context,
+        session_id: str,
+        body: Mapping[str, Any],
+        expected: Expected = ANYTHING,
+    ) -> Stored:
         """The session under this id, new or with the body's fields over a new one's.
 
         Its maker, its jobs and the count of its runs stay. Raises DocumentExists for an id of
@@ -101,22 +108,37 @@ class SessionService:
             return _changed(kept, given)
 
         return self._changes.apply_or_insert(
-            _SESSIONS, own_scope(context), session_id, change, _changed(fresh, given)
+            _SESSIONS,
+            own_scope(context),
+            session_id,
+            change,
+            _changed(fresh, given),
+            expected=expected,
         )
 
-    def update(self, context: Context, session_id: str, body: Mapping[str, Any]) -> Stored:
+    def update(
+        self,
+        context: Context,
+        session_id: str,
+        body: Mapping[str, Any],
+        expected: Expected = ANYTHING,
+    ) -> Stored:
         """The session with the body's fields; `jobs` are merged. DocumentNotFound."""
         given = _given(body)
         return self._changes.apply(
-            _SESSIONS, own_scope(context), session_id, lambda stored: _changed(stored, given)
+            _SESSIONS,
+            own_scope(context),
+            session_id,
+            lambda stored: _changed(stored, given),
+            expected,
         )
 
-    def delete(self, context: Context, session_id: str) -> None:
+    def delete(self, context: Context, session_id: str, expected: Expected = ANYTHING) -> None:
         """Remove the session; its jobs go on alone. Raises DocumentNotFound."""
         scope = own_scope(context)
-        self._store.get(_SESSIONS, scope, session_id)
+        expected.check(self._store.get(_SESSIONS, scope, session_id))
         self._memberships.release(scope, session_id)
-        self._store.delete(_SESSIONS, scope, session_id)
+        self._changes.remove(_SESSIONS, scope, session_id, expected)
 
     def start(self, context: Context, session_id: str, job_id: str, tag: int) -> RunAnswer:
         """A job wants to start. Raises SessionActionInvalid, DocumentNotFound."""
