@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from freezer_model.cron import CRON_FIELDS, check_cron_field
 from freezer_model.errors import InvalidDocument
@@ -16,7 +17,8 @@ INTERVAL_PATTERN = r"^(continuous|[0-9]+ (weeks|days|hours|minutes|seconds))$"
 
 DATE_KEYS = ("schedule_date", "schedule_start_date", "schedule_end_date")
 CRON_KEYS = tuple(f"schedule_{name}" for name in CRON_FIELDS)
-SCHEDULE_KEYS = (*DATE_KEYS, "schedule_interval", *CRON_KEYS)
+MANNER_KEYS = ("schedule_timezone", "schedule_jitter", "schedule_catch_up")
+SCHEDULE_KEYS = (*DATE_KEYS, "schedule_interval", *CRON_KEYS, *MANNER_KEYS)
 """Every key of a job_schedule that says when to run; the others tell how it went."""
 
 _MOST_SECONDS = 100 * 366 * 86400
@@ -37,9 +39,22 @@ class ScheduleKind(StrEnum):
     """Once, as soon as the job is seen."""
 
 
+class CatchUp(StrEnum):
+    """What becomes of instants at which the job should have run and did not."""
+
+    ONCE = "once"
+    """They become one run, as soon as that is possible."""
+    SKIP = "skip"
+    """They are left out; the job runs when it is due next."""
+    ALL = "all"
+    """Each becomes a run, one after the other."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """A checked schedule. Naive datetimes are wall times of the node that runs the job.
+    """A checked schedule. Naive datetimes are wall times of `zone`, without it of the job's node.
+
+    Each start is put off by a part of `jitter` that differs from job to job and from time to time.
 
     `cron` maps the field names of `freezer_model.cron` to their texts. `source` holds the keys as
     the document had them, so that a document survives the round trip to the letter.
@@ -51,6 +66,9 @@ class Schedule:
     cron: Mapping[str, str]
     start_at: datetime | None = None
     end_at: datetime | None = None
+    zone: ZoneInfo | None = None
+    jitter: timedelta = timedelta(0)
+    catch_up: CatchUp = CatchUp.ONCE
     source: Mapping[str, Any]
 
     @classmethod
@@ -66,7 +84,8 @@ class Schedule:
                 raise InvalidDocument(f"{path}.{key}", f"must be text, not {value!r}")
         dates = {key: _date(path, key, given) for key in DATE_KEYS}
         _check_bounds(path, dates["schedule_start_date"], dates["schedule_end_date"])
-        interval = _interval(path, given)
+        continuous = given.get("schedule_interval") == "continuous"
+        interval = None if continuous else _length(path, "schedule_interval", given)
         cron = _cron(path, given)
         return cls(
             kind=_kind(given, cron),
@@ -75,6 +94,9 @@ class Schedule:
             cron=cron,
             start_at=dates["schedule_start_date"],
             end_at=dates["schedule_end_date"],
+            zone=_zone(path, given),
+            jitter=_length(path, "schedule_jitter", given) or timedelta(0),
+            catch_up=_catch_up(path, given),
             source=source,
         )
 
@@ -109,16 +131,17 @@ def _check_bounds(path: str, start: datetime | None, end: datetime | None) -> No
         raise InvalidDocument(f"{path}.schedule_end_date", "lies before schedule_start_date")
 
 
-def _interval(path: str, given: Mapping[str, str]) -> timedelta | None:
-    text = given.get("schedule_interval")
-    if text is None or text == "continuous":
+def _length(path: str, key: str, given: Mapping[str, str]) -> timedelta | None:
+    text = given.get(key)
+    if text is None:
         return None
-    field = f"{path}.schedule_interval"
-    if not re.fullmatch(INTERVAL_PATTERN, text) or text.endswith("\n"):
+    field = f"{path}.{key}"
+    if text == "continuous" or not re.fullmatch(INTERVAL_PATTERN, text) or text.endswith("\n"):
+        or_else = "neither 'continuous' nor" if key == "schedule_interval" else "not"
         raise InvalidDocument(
             field,
-            f"{text!r} is neither 'continuous' nor a number and weeks, days, hours, minutes or "
-            "seconds, as in '4 hours' or '1 days'",
+            f"{text!r} is {or_else} a number and weeks, days, hours, minutes or seconds, as in "
+            "'4 hours' or '1 days'",
         )
     count, unit = text.split(" ")
     # Digits are counted first: int() refuses thousands of them with an error of its own.
@@ -128,6 +151,28 @@ def _interval(path: str, given: Mapping[str, str]) -> timedelta | None:
     if seconds > _MOST_SECONDS:
         raise InvalidDocument(field, f"{text!r} is longer than a century")
     return timedelta(seconds=seconds)
+
+
+def _zone(path: str, given: Mapping[str, str]) -> ZoneInfo | None:
+    name = given.get("schedule_timezone")
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+        raise InvalidDocument(
+            f"{path}.schedule_timezone",
+            f"{name[:80]!r} is no time zone that is known here, as in 'Europe/Berlin'",
+        ) from error
+
+
+def _catch_up(path: str, given: Mapping[str, str]) -> CatchUp:
+    word = given.get("schedule_catch_up", CatchUp.ONCE)
+    try:
+        return CatchUp(word)
+    except ValueError:
+        words = ", ".join(repr(str(member)) for member in CatchUp)
+        raise InvalidDocument(f"{path}.schedule_catch_up", f"must be one of {words}") from None
 
 
 def _cron(path: str, given: Mapping[str, str]) -> dict[str, str]:

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS runs (
     job_id TEXT PRIMARY KEY,
     run_id TEXT NOT NULL,
     started_at REAL NOT NULL,
+    due_at REAL NOT NULL,
     unfinished INTEGER NOT NULL,
     pid INTEGER,
     pid_started TEXT
@@ -91,12 +92,12 @@ class Journal:
                 self._connection.close()
                 self._connection = None
 
-    def begin(self, job_id: str, run_id: str, at: datetime) -> None:
-        """A run begins."""
+    def begin(self, job_id: str, run_id: str, at: datetime, due_at: datetime | None = None) -> None:
+        """A run begins that was due at `due_at`, by default now."""
         with self._changing() as change:
             change.execute(
-                "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, 1, NULL, NULL)",
-                (job_id, run_id, at.timestamp()),
+                "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, 1, NULL, NULL)",
+                (job_id, run_id, at.timestamp(), (due_at or at).timestamp()),
             )
 
     def agent_started(self, job_id: str, pid: int, pid_started: str | None) -> None:
@@ -121,8 +122,8 @@ class Journal:
             change.execute("DELETE FROM runs WHERE job_id = ?", (job_id,))
 
     def last_run_at(self, job_id: str) -> datetime | None:
-        """When the job's last run began, if any."""
-        rows = self._rows("SELECT started_at FROM runs WHERE job_id = ?", job_id)
+        """The instant for which the job's last run was due, if there was one."""
+        rows = self._rows("SELECT due_at FROM runs WHERE job_id = ?", job_id)
         return from_epoch(rows[0][0]) if rows else None
 
     def unfinished(self) -> list[UnfinishedRun]:

@@ -303,7 +303,8 @@ class Poller:
         started_at = self._clock()
         record = self._records.begin(job, started_at, away=self._away)
         known.record = record
-        self._journal.begin(job.job_id, record.run_id, started_at)
+        due_at = self._timetable.due_of_run(job.job_id)
+        self._journal.begin(job.job_id, record.run_id, started_at, due_at)
         log.info("job %s runs", job.job_id)
         self._show_running(job, started=to_epoch(started_at))
 

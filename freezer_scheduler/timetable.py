@@ -5,6 +5,7 @@ the machine slept through, and sleeps by a clock that stands still while the mac
 This one needs a dictionary and a thread: it looks at the wall clock at least every half minute.
 """
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable
@@ -13,8 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from freezer_model.clock import Clock, utc_now
-from freezer_model.schedule import Schedule
-from freezer_scheduler.triggers import MISFIRE_GRACE, Trigger, trigger_for
+from freezer_model.schedule import CatchUp, Schedule
+from freezer_scheduler.triggers import MISFIRE_GRACE, SKIP_TOLERANCE, Trigger, trigger_for
 
 LOG = logging.getLogger(__name__)
 
@@ -24,15 +25,25 @@ _CLOSE_TIMEOUT_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Armed:
+    """A job's next instant by its schedule, and when it really starts."""
+
     trigger: Trigger
     due_at: datetime
+    fires_at: datetime
+    schedule: Schedule
+
+    @property
+    def waits_for_run(self) -> bool:
+        """Whether an instant that falls into a run is to wait for its end."""
+        return self.schedule.catch_up is CatchUp.ALL
 
 
 class Timetable:
     """Calls `run(job_id)` on a worker thread whenever the job is due, never twice at once for one.
 
-    Firings that fall into a run become one run after it. One that is late (the machine slept) is
-    made up for once; only the last one of a schedule is dropped when it is more than an hour late.
+    Firings that fall into a run, and those that are late because the machine slept, become one run
+    by the catch-up rule `once`; only the last one of a schedule is dropped when it is more than an
+    hour late. By `skip` they are left out, by `all` each becomes a run of its own after the other.
     An exception of `run` is logged and ends that run only. All methods may be called from any
     thread.
     """
@@ -47,8 +58,8 @@ class Timetable:
         self._changed = threading.Condition()
         self._armed: dict[str, _Armed] = {}
         self._exhausted: dict[str, Schedule] = {}
-        self._running: set[str] = set()
-        self._again: dict[str, datetime] = {}
+        self._running: dict[str, datetime] = {}
+        self._again: dict[str, _Armed] = {}
         self._wake_at: datetime | None = None
         self._closed = False
 
@@ -75,7 +86,7 @@ class Timetable:
             if due_at is None:
                 self._exhausted[job_id] = schedule
                 return None
-            self._put(job_id, _Armed(trigger, due_at))
+            self._put(job_id, _armed(job_id, trigger, due_at, schedule))
         return due_at
 
     def disarm(self, job_id: str) -> None:
@@ -91,9 +102,14 @@ class Timetable:
         """
         with self._changed:
             if job_id in self._again:
-                return self._again[job_id]
+                return self._again[job_id].due_at
             armed = self._armed.get(job_id)
         return None if armed is None else armed.due_at
+
+    def due_of_run(self, job_id: str) -> datetime | None:
+        """The instant for which the run that goes on was due."""
+        with self._changed:
+            return self._running.get(job_id)
 
     def close(self) -> None:
         """Fire no more. Does not wait for runs that go on."""
@@ -112,7 +128,7 @@ class Timetable:
 
     def _put(self, job_id: str, armed: _Armed) -> None:
         self._armed[job_id] = armed
-        if self._wake_at is None or armed.due_at < self._wake_at:
+        if self._wake_at is None or armed.fires_at < self._wake_at:
             self._changed.notify_all()
 
     def _watch(self) -> None:
@@ -125,10 +141,15 @@ class Timetable:
         with self._changed:
             while not self._closed:
                 now = self._clock()
-                due = {job: armed for job, armed in self._armed.items() if armed.due_at <= now}
+                waiting = {
+                    job: armed
+                    for job, armed in self._armed.items()
+                    if not (armed.waits_for_run and job in self._running)
+                }
+                due = {job: armed for job, armed in waiting.items() if armed.fires_at <= now}
                 if due:
                     return due
-                self._wake_at = min((armed.due_at for armed in self._armed.values()), default=None)
+                self._wake_at = min((armed.fires_at for armed in waiting.values()), default=None)
                 seconds = _LONGEST_SLEEP_SECONDS
                 if self._wake_at is not None:
                     seconds = min(seconds, (self._wake_at - now).total_seconds())
@@ -149,24 +170,25 @@ class Timetable:
             if next_at is None:
                 del self._armed[job_id]
             else:
-                self._armed[job_id] = _Armed(armed.trigger, next_at)
-            if next_at is None and now - armed.due_at > MISFIRE_GRACE:
+                self._armed[job_id] = _armed(job_id, armed.trigger, next_at, armed.schedule)
+            if _is_too_late(armed, now, is_last=next_at is None):
                 LOG.warning("Job %s was due at %s: too late for it now", job_id, armed.due_at)
                 return
-            self._fire(job_id, armed.due_at)
+            self._fire(job_id, armed)
 
-    def _fire(self, job_id: str, due_at: datetime) -> None:
+    def _fire(self, job_id: str, armed: _Armed) -> None:
         """Start a run, or note that one is wanted after the present one. Needs the lock."""
         if self._closed:
             return
         if job_id in self._running:
-            self._again.setdefault(job_id, due_at)
+            if armed.schedule.catch_up is not CatchUp.SKIP:
+                self._again[job_id] = armed
             return
-        self._running.add(job_id)
+        self._running[job_id] = armed.due_at
         try:
             self._pool.submit(self._work, job_id)
         except RuntimeError:
-            self._running.discard(job_id)
+            del self._running[job_id]
             LOG.exception("No thread could be started for job %s; this run is left out", job_id)
 
     def _work(self, job_id: str) -> None:
@@ -176,7 +198,25 @@ class Timetable:
             LOG.exception("The run of job %s failed unexpectedly", job_id)
         finally:
             with self._changed:
-                self._running.discard(job_id)
-                due_at = self._again.pop(job_id, None)
-                if due_at is not None:
-                    self._fire(job_id, due_at)
+                del self._running[job_id]
+                again = self._again.pop(job_id, None)
+                if again is not None:
+                    self._fire(job_id, again)
+                # One that waited for the end of this run may be due.
+                self._changed.notify_all()
+
+
+def _armed(job_id: str, trigger: Trigger, due_at: datetime, schedule: Schedule) -> _Armed:
+    """The start is put off by chance, but by the same chance after a restart."""
+    fires_at = due_at
+    if schedule.jitter:
+        seed = hashlib.sha256(f"{job_id} {due_at.timestamp()}".encode()).digest()
+        fires_at += schedule.jitter * (int.from_bytes(seed[:8], "big") / 2**64)
+    return _Armed(trigger, due_at, fires_at, schedule)
+
+
+def _is_too_late(armed: _Armed, now: datetime, *, is_last: bool) -> bool:
+    late = now - armed.fires_at
+    if armed.schedule.catch_up is CatchUp.SKIP:
+        return late > SKIP_TOLERANCE
+    return is_last and not armed.waits_for_run and late > MISFIRE_GRACE

@@ -13,12 +13,15 @@ from typing import Any, Protocol
 
 from freezer_model.errors import InvalidDocument
 from freezer_model.instants import in_zone
-from freezer_model.schedule import Schedule, ScheduleKind
+from freezer_model.schedule import CatchUp, Schedule, ScheduleKind
 
 LOG = logging.getLogger(__name__)
 
 MISFIRE_GRACE = timedelta(hours=1)
 """How late a last firing may still happen."""
+
+SKIP_TOLERANCE = timedelta(minutes=1)
+"""How late a firing may happen of which missed ones are to be skipped."""
 
 SOON = timedelta(seconds=2)
 """The pause before a job that should run at once, in which its owner can think again."""
@@ -55,17 +58,31 @@ def trigger_for(
 ) -> Trigger:
     """The trigger of the schedule for a job that is armed at `now`.
 
-    `last_run_at` is when the job ran last, by this process or an earlier one: an instant that was
-    due since then is made up for at once, and the phase goes on. Naive datetimes of the schedule
-    and cron fields are wall times of `zone` (None: the host's). Raises InvalidDocument for cron
-    fields that the library refuses.
+    `last_run_at` is the instant for which the job ran last, by this process or an earlier one: what
+    was due since then is caught up with as the schedule says, and the phase goes on. Naive
+    datetimes of the schedule and cron fields are wall times of the schedule's zone, or else of
+    `zone` (None: the host's). Raises InvalidDocument for cron fields that the library refuses.
     """
     last = None if last_run_at is None else min(last_run_at, now).astimezone(UTC)
+    zone = schedule.zone or zone
+    repeated = schedule.kind in {ScheduleKind.INTERVAL, ScheduleKind.CRON}
+    if repeated and last is not None and schedule.catch_up is CatchUp.SKIP:
+        last = _as_if_done(schedule, now.astimezone(UTC), last)
+    if repeated and schedule.catch_up is CatchUp.ALL:
+        return _All(_trigger(schedule, last or now, last, zone), last)
+    return _trigger(schedule, now, last, zone)
+
+
+def _trigger(
+    schedule: Schedule, now: datetime, last: datetime | None, zone: tzinfo | None
+) -> Trigger:
     start = _utc(schedule.start_at, zone)
     end = _utc(schedule.end_at, zone)
     match schedule.kind:
         case ScheduleKind.DATE:
-            return _once_at(schedule.at, now, last, zone)
+            skips = schedule.catch_up is CatchUp.SKIP
+            due = _utc(schedule.at, zone)
+            return _once_at(due, now, last, SKIP_TOLERANCE if skips else MISFIRE_GRACE)
         case ScheduleKind.AT_ONCE:
             return _Once(now.astimezone(UTC) + SOON)
         case ScheduleKind.CRON:
@@ -86,6 +103,22 @@ class _Once:
         return self.at if previous_fire_time is None else None
 
 
+@dataclass(frozen=True, slots=True)
+class _All:
+    """Gives every instant since `last`, also those that have passed."""
+
+    trigger: Trigger
+    last: datetime | None
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        if previous_fire_time is None and self.last is None:
+            return self.trigger.get_next_fire_time(None, now)
+        previous = self.last if previous_fire_time is None else previous_fire_time
+        return self.trigger.get_next_fire_time(previous, previous or now)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Every:
     """First at `first`, afterwards whenever a whole number of intervals has passed since `phase`."""
@@ -102,6 +135,7 @@ class _Every:
         if previous_fire_time is not None:
             passed = max(previous_fire_time, now) - self.phase
             due = (self.phase + (passed // self.interval + 1) * self.interval).astimezone(UTC)
+            due = max(due, self.first)
         return due if self.end is None or due <= self.end else None
 
 
@@ -168,14 +202,19 @@ class _Cron:
         return now if self.end is None or now <= self.end else None
 
 
-def _once_at(
-    at: datetime | None, now: datetime, last: datetime | None, zone: tzinfo | None
-) -> _Once:
-    due = _utc(at, zone)
-    if due is None or due < now - MISFIRE_GRACE:
+def _once_at(due: datetime | None, now: datetime, last: datetime | None, grace: timedelta) -> _Once:
+    if due is None or due < now - grace:
         return _Once(None)
     done = last is not None and last + _RECORD_GRAIN > due
     return _Once(None if done else due)
+
+
+def _as_if_done(schedule: Schedule, now: datetime, last: datetime) -> datetime:
+    """The instant for which the job would have run last if it had missed none."""
+    if schedule.interval is None or schedule.start_at is not None:
+        # The present instant itself still counts.
+        return max(last, now - timedelta(microseconds=1))
+    return last + (now - last) // schedule.interval * schedule.interval
 
 
 def _every(

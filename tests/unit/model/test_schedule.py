@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from freezer_model.cron import CRON_FIELDS
 from freezer_model.errors import InvalidDocument
-from freezer_model.schedule import CRON_KEYS, SCHEDULE_KEYS, Schedule, ScheduleKind
+from freezer_model.schedule import CRON_KEYS, SCHEDULE_KEYS, CatchUp, Schedule, ScheduleKind
 
 
 def read(**document: Any) -> Schedule:
@@ -164,3 +164,32 @@ def test_any_mapping_is_read_or_refused_and_what_is_read_goes_back_to_the_letter
     except InvalidDocument:
         return
     assert schedule.to_document() == {k: v for k, v in document.items() if k in SCHEDULE_KEYS}
+
+
+def test_zone_jitter_and_catch_up() -> None:
+    schedule = read(
+        schedule_interval="1 days",
+        schedule_timezone="Europe/Berlin",
+        schedule_jitter="10 minutes",
+        schedule_catch_up="all",
+    )
+    assert str(schedule.zone) == "Europe/Berlin"
+    assert schedule.jitter == timedelta(minutes=10)
+    assert schedule.catch_up is CatchUp.ALL
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("schedule_timezone", "Mars/Olympus"),
+        ("schedule_timezone", "../../etc/passwd"),
+        ("schedule_timezone", "/etc/localtime"),
+        ("schedule_timezone", "Europe"),
+        ("schedule_timezone", "a" * 5000),
+        ("schedule_jitter", "continuous"),
+        ("schedule_jitter", "10"),
+        ("schedule_catch_up", "twice"),
+    ],
+)
+def test_a_wrong_manner_is_refused_with_its_path(key: str, value: str) -> None:
+    assert refused(**{key: value}).field == f"job_schedule.{key}"

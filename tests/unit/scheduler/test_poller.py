@@ -63,6 +63,10 @@ class HandTimetable:
     def next_run_at(self, job_id: str) -> datetime | None:
         return AT + timedelta(hours=1) if job_id in self.armed else None
 
+    def due_of_run(self, job_id: str) -> datetime | None:
+        del job_id
+        return None
+
     def close(self) -> None:
         self.closed = True
         self.armed.clear()

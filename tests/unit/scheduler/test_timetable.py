@@ -301,11 +301,80 @@ def test_a_timetable_that_was_never_started_can_be_closed() -> None:
     timetable.close()
 
 
-def test_a_thousand_jobs_are_armed_in_less_than_a_second(make: Make) -> None:
-    timetable = make()
-    schedules = [schedule(interval="4 hours"), schedule(hour="3"), schedule(day_of_week="mon,thu")]
-    timetable.arm("warm", schedules[1])
-    began = time.monotonic()
-    for number in range(1000):
-        timetable.arm(f"j{number}", schedules[number % 3])
-    assert time.monotonic() - began < 1
+class TestCatchUp:
+    """A machine that slept from half past twelve to a quarter to four; the job is hourly."""
+
+    def woken(self, make: Make, clock: SetClock, rule: str) -> Timetable:
+        timetable = make(clock=clock)
+        timetable.arm("j", schedule(interval="1 hours", catch_up=rule))
+        clock.advance(hours=3, minutes=45)
+        look_again(timetable)
+        return timetable
+
+    def test_once_is_one_run(self, make: Make, recorder: Recorder) -> None:
+        clock = SetClock()
+        timetable = self.woken(make, clock, "once")
+        wait_until(lambda: recorder.ended == ["j"])
+        assert timetable.next_run_at("j") == datetime(2026, 11, 23, 16, tzinfo=UTC)
+
+    def test_skip_is_none(self, make: Make, recorder: Recorder) -> None:
+        clock = SetClock()
+        at_four = datetime(2026, 11, 23, 16, tzinfo=UTC)
+        timetable = self.woken(make, clock, "skip")
+        wait_until(lambda: timetable.next_run_at("j") == at_four)
+        assert recorder.begun == []
+        clock.now = at_four + timedelta(seconds=30)
+        look_again(timetable)
+        wait_until(lambda: recorder.ended == ["j"])
+
+    def test_all_is_each_one_in_order(self, make: Make) -> None:
+        clock = SetClock()
+        due: list[datetime | None] = []
+        made: list[Timetable] = []
+
+        def run(job_id: str) -> None:
+            due.append(made[0].due_of_run(job_id))
+
+        made.append(make(run, clock))
+        made[0].arm("j", schedule(interval="1 hours", catch_up="all"))
+        clock.advance(hours=3, minutes=45)
+        look_again(made[0])
+        wait_until(lambda: made[0].next_run_at("j") == datetime(2026, 11, 23, 16, tzinfo=UTC))
+        wait_until(lambda: not made[0]._running)
+        assert due == [datetime(2026, 11, 23, hour, tzinfo=UTC) for hour in (13, 14, 15)]
+
+    def test_what_falls_into_a_run_is_skipped_too(self, make: Make, recorder: Recorder) -> None:
+        clock = SetClock()
+        timetable = make(clock=clock)
+        recorder.hold.clear()
+        timetable.arm("j", schedule(interval="1 hours", catch_up="skip"))
+        for hour in (14, 15):
+            clock.advance(hours=1)
+            look_again(timetable)
+            expected = datetime(2026, 11, 23, hour, tzinfo=UTC)
+            wait_until(lambda expected=expected: timetable.next_run_at("j") == expected)
+        recorder.hold.set()
+        wait_until(lambda: not timetable._running)
+        assert recorder.begun == ["j"]
+
+
+class TestJitter:
+    def test_starts_are_put_off_and_spread(self, make: Make, recorder: Recorder) -> None:
+        clock = SetClock()
+        timetable = make(clock=clock)
+        for number in range(200):
+            timetable.arm(f"j{number}", schedule(interval="1 hours", jitter="10 minutes"))
+        clock.advance(minutes=65)
+        look_again(timetable)
+        wait_until(lambda: len(recorder.ended) > 50)
+        # Half of them are due within the first half of the ten minutes; chance is the same always.
+        assert 70 < len(recorder.begun) < 130
+        clock.advance(minutes=5)
+        look_again(timetable)
+        wait_until(lambda: len(recorder.ended) == 200)
+
+    def test_it_does_not_move_the_instants(self, make: Make) -> None:
+        clock = SetClock()
+        timetable = make(clock=clock)
+        due = timetable.arm("j", schedule(interval="1 hours", jitter="10 minutes"))
+        assert due == clock.now + timedelta(hours=1)

@@ -278,3 +278,67 @@ def test_cron_fields_that_the_library_refuses_are_an_invalid_document() -> None:
 def test_a_date_at_the_edge_of_the_grace_still_runs() -> None:
     text = (NOW - MISFIRE_GRACE).strftime("%Y-%m-%dT%H:%M:%S")
     assert firings(1, {"date": text}) == ["23 11:00:00"]
+
+
+class TestCatchUp:
+    """Armed at noon in Berlin, with the last run in the morning."""
+
+    @pytest.mark.parametrize(
+        ("keys", "expected"),
+        [
+            ({"catch_up": "once"}, ["23 12:00:00", "23 13:00:00"]),
+            ({"catch_up": "skip"}, ["23 12:10:00", "23 13:10:00"]),
+            ({"catch_up": "all"}, ["23 10:10:00", "23 11:10:00", "23 12:10:00", "23 13:10:00"]),
+        ],
+    )
+    def test_an_interval(self, keys: dict[str, str], expected: list[str]) -> None:
+        last = berlin("2026-11-23T09:10:00")
+        found = firings(len(expected), {"interval": "1 hours", **keys}, last=last)
+        if keys["catch_up"] == "once":
+            assert found[0] == expected[0]
+        else:
+            assert found == expected
+
+    @pytest.mark.parametrize(
+        ("rule", "expected"),
+        [
+            ("once", ["23 12:00:00", "23 13:30:00", "23 17:30:00"]),
+            ("skip", ["23 13:30:00", "23 17:30:00"]),
+            ("all", ["23 05:30:00", "23 09:30:00", "23 13:30:00"]),
+        ],
+    )
+    def test_an_interval_with_a_start(self, rule: str, expected: list[str]) -> None:
+        keys = {"interval": "4 hours", "start_date": "2026-11-20T01:30:00", "catch_up": rule}
+        last = berlin("2026-11-23T01:30:00")
+        assert firings(len(expected), keys, last=last) == expected
+
+    @pytest.mark.parametrize(
+        ("rule", "expected"),
+        [
+            ("once", ["23 12:00:00", "23 12:30:00"]),
+            ("skip", ["23 12:30:00", "23 13:30:00"]),
+            ("all", ["23 10:30:00", "23 11:30:00", "23 12:30:00"]),
+        ],
+    )
+    def test_cron_fields(self, rule: str, expected: list[str]) -> None:
+        last = berlin("2026-11-23T09:30:00")
+        assert firings(len(expected), {"minute": "30", "catch_up": rule}, last=last) == expected
+
+    @pytest.mark.parametrize("rule", ["once", "skip", "all"])
+    def test_a_new_job_missed_nothing(self, rule: str) -> None:
+        assert firings(2, {"interval": "1 hours", "catch_up": rule}) == [
+            "23 13:00:00",
+            "23 14:00:00",
+        ]
+
+    def test_a_date_that_has_just_passed_is_skipped(self) -> None:
+        passed = {"date": "2026-11-23T11:58:00"}
+        assert firings(1, passed) == ["23 11:58:00"]
+        assert firings(1, {**passed, "catch_up": "skip"}) == []
+
+
+def test_the_schedule_s_zone_counts() -> None:
+    keys = {"hour": "3", "timezone": "America/New_York"}
+    assert firings(1, keys) == ["24 09:00:00"]
+    keys = {"date": "2026-11-24T03:00:00", "timezone": "Asia/Tokyo"}
+    assert firings(1, keys) == ["23 19:00:00"]
