@@ -31,6 +31,9 @@ from freezer_model.errors import FreezerError
 _DONE = 0
 _BACKLOG = 1024
 _KEEPALIVE_SECONDS = 75
+_ACCESS_LINE = '%(h)s %(t)s "%(m)s %(U)s" %(s)s %(b)s %(M)s ms %({x-openstack-request-id}o)s'
+"""The query is left out: it may hold names of files."""
+
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +127,7 @@ def _fixed_settings(message: str) -> dict[str, Any]:
         "keepalive": _KEEPALIVE_SECONDS,
         "backlog": _BACKLOG,
         "proc_name": "freezer-api",
+        "access_log_format": _ACCESS_LINE,
         # Its default is a file in the home folder, where two services would meet.
         "control_socket_disable": True,
         "post_fork": lambda _arbiter, _worker: _leave_when_interrupted(),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import falcon
+from oslo_context.context import get_current
 
 from freezer_api.errors import AccessForbidden
 from freezer_api.identity.context import Context, NotAuthenticated
@@ -36,7 +37,8 @@ class Identity:
         """Called between routing and the resource's method, which no longer gets the project."""
         project_id = params.pop("project_id", "")
         if req.uri_template not in self._public_routes:
-            req.context.caller = self._read(req, project_id)
+            caller = req.context.caller = self._read(req, project_id)
+            _tell_the_log(caller)
 
 
 def confirmed_identity(req: falcon.Request, project_id: str) -> Context:
@@ -70,6 +72,14 @@ def claimed_identity(req: falcon.Request, project_id: str) -> Context:
         own_project_id=environ.get("HTTP_X_PROJECT_ID") or project_id,
         roles=_listed(environ.get("HTTP_X_ROLES") or "admin"),
     )
+
+
+def _tell_the_log(caller: Context) -> None:
+    """From here on the lines of this request name the caller beside the request id."""
+    current = get_current()
+    if current is not None:
+        current.user_id = caller.user_id
+        current.project_id = caller.own_project_id
 
 
 def _listed(roles: str) -> tuple[str, ...]:

@@ -82,15 +82,8 @@ class Cloud:
         # Nothing changes the rules meanwhile, so that all applications may share them.
         conf = options.load([], prog="freezer-api", config_files=[])
         self._enforcer = Enforcer(conf, lambda: 0.0)
-        self.ids = {
-            "client_id": "node",
-            "job_id": "job",
-            "run_id": "run",
-            "action_id": "action",
-            "session_id": "session",
-        }
         store = MemoryStore()
-        self._prepare(make_world(folder, store=store).caller(OWNER, "member", "owner"))
+        self.ids = prepare(make_world(folder, store=store).caller(OWNER, "member", "owner"))
         self._documents = [
             (kind, found.document_id, found.document)
             for kind in Collection
@@ -120,18 +113,25 @@ class Cloud:
         headers = {} if who == NOBODY else confirmed(token_project, who)
         return ask(self.application(), row.method, path, row.body, headers)
 
-    def _prepare(self, owner: Caller) -> None:
-        owner.client_registered("node")
-        action = {"freezer_action": {"action": "backup", "mode": "fs", "backup_name": "b"}}
-        assert owner.post("/actions/action", action).status == 201
-        assert owner.post("/jobs/job", job_body()).status == 201
-        assert owner.post("/sessions/session", {"schedule": {}}).status == 201
-        assert owner.put("/sessions/session/jobs/job").status == 204
-        assert owner.send("PUT", "/jobs/job/runs/run", {"status": "completed"}).status == 200
-        self.ids["backup_id"] = owner.made("/backups", BACKUP)
 
-
-BACKUP = {"container": "c", "hostname": "h", "backup_name": "b"}
+def prepare(owner: Caller) -> dict[str, str]:
+    """Make a document of every kind; gives the values of the paths' variables."""
+    owner.client_registered("node")
+    action = {"freezer_action": {"action": "backup", "mode": "fs", "backup_name": "b"}}
+    assert owner.post("/actions/action", action).status == 201
+    assert owner.post("/jobs/job", job_body()).status == 201
+    assert owner.post("/sessions/session", {"schedule": {}}).status == 201
+    assert owner.put("/sessions/session/jobs/job").status == 204
+    assert owner.send("PUT", "/jobs/job/runs/run", {"status": "completed"}).status == 200
+    backup = {"container": "c", "hostname": "h", "backup_name": "b"}
+    return {
+        "client_id": "node",
+        "job_id": "job",
+        "run_id": "run",
+        "action_id": "action",
+        "session_id": "session",
+        "backup_id": owner.made("/backups", backup),
+    }
 
 
 def confirmed(project: str, who: str) -> dict[str, str]:

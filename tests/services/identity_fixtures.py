@@ -96,7 +96,7 @@ def tenancy(keystone_server: KeystoneServer) -> Tenancy:
 @pytest.fixture(scope="session")
 def other_tenancy(keystone_server: KeystoneServer) -> Tenancy:
     """Another project."""
-    return make_tenancy(keystone_server, ("member", "admin"))
+    return make_tenancy(keystone_server, ROLES)
 
 
 @pytest.fixture
