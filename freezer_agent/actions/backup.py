@@ -5,7 +5,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from freezer_agent.modes.base import Mode
 from freezer_agent.pipeline.checksum import Checksum, verified
 from freezer_agent.pipeline.coding import Coding, Codings, Purpose
 from freezer_agent.pipeline.prefetch import prefetched
+from freezer_agent.pipeline.spool import Spool
 from freezer_agent.pipeline.streams import counted
 from freezer_agent.requests import BackupRequest
 from freezer_agent.storages.base import Storage
@@ -45,6 +46,7 @@ class Stored:
     stored_bytes: int
     sha256: str
     state_sha256: str | None = None
+    index_sha256: str | None = None
 
 
 class BackupAction:
@@ -205,12 +207,16 @@ class BackupAction:
         self, backup: Backup, coding: Coding, state: EngineState, notes: SourceNotes
     ) -> Stored:
         raw, checksum = _Sum(), Checksum()
-        with (
-            consistent_tree(self._mode, self._request.source) as tree,
-            contextlib.closing(self._produced(tree, coding, state, notes, raw)) as stream,
-        ):
-            chunks = self._lock.renewing(checksum.through(stream))
-            size = self._catalog.write_data(backup, chunks)
+        spool = Spool(state.next.with_name("index"))
+        with spool:
+            noted = replace(state, listing=spool.write)
+            with (
+                consistent_tree(self._mode, self._request.source) as tree,
+                contextlib.closing(self._produced(tree, coding, noted, notes, raw)) as stream,
+            ):
+                chunks = self._lock.renewing(checksum.through(stream))
+                size = self._catalog.write_data(backup, chunks)
+        index_sha256 = self._write_index(backup, coding, spool)
         state_sha256 = None
         if self._request.levels.keep_state:
             side = Checksum()
@@ -222,7 +228,17 @@ class BackupAction:
             stored_bytes=size,
             sha256=checksum.hexdigest,
             state_sha256=state_sha256,
+            index_sha256=index_sha256,
         )
+
+    def _write_index(self, backup: Backup, coding: Coding, spool: Spool) -> str | None:
+        """Store the index, if the engine makes one, and return its digest."""
+        if not spool.size_bytes:
+            return None
+        checksum = Checksum()
+        sealed = coding.pipeline(Purpose.INDEX).forward(spool.compressed())
+        self._catalog.write_index(backup, checksum.through(sealed))
+        return checksum.hexdigest
 
     def _stream_away(self, coding: Coding, state: EngineState, notes: SourceNotes) -> Stored:
         """Make the stream and store it nowhere."""
@@ -263,6 +279,7 @@ class BackupAction:
             "size": stored.stored_bytes,
             "sha256": stored.sha256,
             "state_sha256": stored.state_sha256,
+            "index_sha256": stored.index_sha256,
             "uncompressed_size": stored.raw_bytes,
             "files": notes.files,
             "warnings": notes.warnings,

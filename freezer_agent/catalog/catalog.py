@@ -108,6 +108,14 @@ class Catalog:
         """Store the engine state, which the next level is built on."""
         return self._storage.write(layout.state(self._engine, backup), chunks)
 
+    def read_index(self, backup: Backup) -> Iterator[bytes]:
+        """The index of the stream as it was stored. ObjectNotFound if none was kept."""
+        return self._storage.read(layout.index(self._engine, backup))
+
+    def write_index(self, backup: Backup, chunks: Iterable[bytes]) -> int:
+        """Store the index, which tells what is in the stream."""
+        return self._storage.write(layout.index(self._engine, backup), chunks)
+
     def publish(self, backup: Backup, document: Mapping[str, Any]) -> None:
         """Write the metadata object: from then on the backup exists.
 

@@ -4,6 +4,7 @@ The layout is the one that freezer has written since release 4, so that chains a
 
     data/ENGINE/HOST_NAME/LEVEL0_TIME/LEVEL_TIME/data
     data/ENGINE/HOST_NAME/LEVEL0_TIME/LEVEL_TIME/engine_metadata
+    data/ENGINE/HOST_NAME/LEVEL0_TIME/LEVEL_TIME/index             (ours; no release looks there)
     metadata/ENGINE/HOST_NAME/LEVEL0_TIME/LEVEL_TIME/metadata
     locks/HOST_NAME/lock                                         (ours; no release looks there)
 """
@@ -35,6 +36,11 @@ def data(engine: str, backup: Backup) -> str:
 def state(engine: str, backup: Backup) -> str:
     """What the engine needs to build the next level."""
     return f"{data_folder(engine, backup)}/engine_metadata"
+
+
+def index(engine: str, backup: Backup) -> str:
+    """What is in the stream, without its contents."""
+    return f"{data_folder(engine, backup)}/index"
 
 
 def metadata(engine: str, backup: Backup) -> str:

@@ -1,6 +1,6 @@
 """What an engine is: it makes and consumes the byte stream of one kind of source."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -12,11 +12,13 @@ class EngineState:
 
     `previous` is the state file of the level this one builds on, None for level 0. `next` is a
     path in a private directory that the engine fills by the time its stream ends. The engine
-    never changes `previous`.
+    never changes `previous`. `listing`, if there is one, gets the listing of the stream bit by
+    bit as the stream is made: what is in it, in the engine's own form, without contents.
     """
 
     previous: Path | None
     next: Path
+    listing: Callable[[bytes], None] | None = None
 
 
 @dataclass(slots=True, kw_only=True)

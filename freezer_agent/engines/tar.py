@@ -17,6 +17,7 @@ from pathlib import Path
 from freezer_agent import processes
 from freezer_agent.engines.base import EngineState, SourceNotes
 from freezer_agent.engines.tar_guard import guarded
+from freezer_agent.engines.tar_listing import Listing
 from freezer_agent.engines.tar_members import Kind, Member, MemberWalk
 from freezer_agent.engines.tar_messages import TarMessages, readable
 from freezer_agent.engines.tar_snapshot import copy_without_moved
@@ -85,7 +86,8 @@ class TarEngine:
         folder, name = _place(source)
         _check_readable(source)
         messages = TarMessages(notes)
-        walk = MemberWalk(_Counter(notes, folder).count, _MOST_EXTENSION_BYTES)
+        listing = Listing() if state.listing is not None else None
+        walk = MemberWalk(_Counter(notes, folder, listing).count, _MOST_EXTENSION_BYTES)
         with self._prepared(state, folder):
             stream = processes.stream_out(
                 self._backup_arguments(state.next, name),
@@ -97,6 +99,8 @@ class TarEngine:
             try:
                 for chunk in stream:
                     walk.feed(chunk)
+                    if listing is not None and state.listing is not None:
+                        state.listing(listing.headers_of(chunk))
                     yield chunk
             except CommandFailed as error:
                 if error.status != _SOME_FILES_FAILED or messages.failures:
@@ -194,12 +198,15 @@ class TarEngine:
 class _Counter:
     """Counts the members of an outgoing archive."""
 
-    def __init__(self, notes: SourceNotes, folder: Path) -> None:
+    def __init__(self, notes: SourceNotes, folder: Path, listing: Listing | None) -> None:
         self._notes = notes
         self._folder = os.fsencode(folder)
+        self._listing = listing
 
     def count(self, member: Member) -> None:
         notes = self._notes
+        if self._listing is not None:
+            self._listing.note(member.extent)
         if member.kind is Kind.DIRECTORY:
             notes.directories += 1
             return
