@@ -15,8 +15,10 @@ from uuid import uuid4
 from freezer_client.calls import Calls
 from freezer_client.credentials import Credentials
 from freezer_client.documents import (
+    NOTHING_KNOWN,
     Criteria,
     Documents,
+    Listing,
     as_criteria,
     as_number,
     as_object,
@@ -100,6 +102,22 @@ class Jobs:
         body = as_criteria(match, match_not, search)
         query = {"all_projects": "True"} if all_projects else {}
         return self._documents.read(body, limit, offset, query)
+
+    def poll(
+        self,
+        *,
+        match: Criteria = (),
+        match_not: Criteria = (),
+        all_projects: bool = False,
+        known: Listing = NOTHING_KNOWN,
+    ) -> Listing:
+        """As `list` without a limit, at the price of one small request if nothing changed.
+
+        `known` is what the last poll with the same criteria returned, and what this one returns if
+        it still holds.
+        """
+        query = {"all_projects": "True"} if all_projects else {}
+        return self._documents.poll(as_criteria(match, match_not, None), query, known)
 
     def get(self, job_id: str) -> Document | None:
         """The job, None if there is none."""

@@ -57,13 +57,35 @@ class Calls:
         the connection fails and on 429, 502, 503 and 504; any other call only on 429, where the
         server promises that it did nothing. Raises ApiUnavailable and ApiRefused.
         """
+        return self._tried(method, path, body, query, {}, repeatable=repeatable).document()
+
+    def fetch(
+        self, path: str, *, body: Any, query: Mapping[str, str], known_tag: str | None
+    ) -> Reply:
+        """The whole answer of a GET, in which status 304 says that `known_tag` still holds.
+
+        Without a known tag that cannot be. Tries again and raises as `send`.
+        """
+        headers = {"If-None-Match": known_tag} if known_tag else {}
+        return self._tried("GET", path, body, query, headers, repeatable=True)
+
+    def _tried(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        *,
+        repeatable: bool,
+    ) -> Reply:
         started_at = self._now()
         answer_lost = False
         attempt = 0
         while True:
             attempt += 1
             try:
-                return self._once(method, path, body, query)
+                return self._once(method, path, body, query, headers)
             except ApiRefused as error:
                 error.after_lost_answer = answer_lost
                 raise
@@ -80,9 +102,18 @@ class Calls:
                 log.info("%s; trying again in %.1f s", error, pause)
                 self._sleep(pause)
 
-    def _once(self, method: str, path: str, body: Any, query: Mapping[str, str] | None) -> Any:
+    def _once(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+    ) -> Reply:
         doing = f"{method} {path}"
-        reply = self._session.send(method, path, body=body, query=query)
+        reply = self._session.send(method, path, body=body, query=query, headers=headers)
+        if reply.status == 304 and headers:
+            return reply
         if reply.status in _MAY_PASS:
             raise ApiUnavailable(
                 doing,
@@ -94,7 +125,7 @@ class Calls:
         if reply.status >= 400 and (reply.status != 404 or _is_readable(reply)):
             raise refusal(doing, reply.status, *_said(reply))
         if reply.status < 300 and _is_readable(reply):
-            return reply.document()
+            return reply
         raise ApiUnavailable(
             doing,
             f"what answers there (HTTP {reply.status}) is no Freezer API; check its URL",
@@ -134,7 +165,7 @@ def _said(reply: Reply) -> tuple[str, str]:
 
 def _retry_after(reply: Reply, now: datetime) -> float | None:
     """The seconds of a Retry-After header: a number or a date; None if absent or unreadable."""
-    text = next((v for k, v in reply.headers.items() if k.lower() == "retry-after"), "").strip()
+    text = reply.header("Retry-After").strip()
     if text.isdecimal() and len(text) < 10:
         return float(text)
     try:

@@ -1,12 +1,27 @@
 """One collection of documents of the API: the calls that all five have in common."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from freezer_client.calls import Calls
 from freezer_client.errors import ApiUnavailable, Conflict, NotFound, refusal
-from freezer_client.listing import Document, read_all
+from freezer_client.listing import PAGE_DOCUMENTS, SMALLEST_SERVER_LIMIT, Document, read_all
+
+COVERS_HEADER = "X-Tag-Covers"
+"""With `query` as its value, the tag of a page is that of the whole search."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What a poll found. `tag` stands for all of it; None if it cannot be asked for again."""
+
+    documents: list[Document]
+    tag: str | None
+
+
+NOTHING_KNOWN = Listing(documents=[], tag=None)
 
 Criteria = Sequence[Mapping[str, Any]]
 """Search conditions `{field: value}`: all must hold (match), or none may (match_not)."""
@@ -43,6 +58,33 @@ class Documents:
         if limit is not None:
             return read_page(offset, limit) if limit > 0 else []
         return read_all(read_page, self._identity, offset=offset)
+
+    def poll(
+        self, criteria: Mapping[str, Any], query: Mapping[str, str], known: Listing
+    ) -> Listing:
+        """All documents that fit: `known` itself if nothing changed, which takes one request.
+
+        Servers that know no tags are asked for everything each time.
+        """
+        window = {"limit": str(PAGE_DOCUMENTS), "offset": "0", **query}
+        first = self._calls.fetch(
+            self._name, body=criteria or None, query=window, known_tag=known.tag
+        )
+        if first.status == 304:
+            return known
+        page = self._entries(first.document())
+        unread = [page]
+
+        def read_page(start: int, most: int) -> list[Document]:
+            if start == 0 and unread:
+                return unread.pop()
+            return self.read(criteria, most, start, query)
+
+        documents = read_all(read_page, self._identity)
+        # A change on a later page is none of the first one's, unless the server says so.
+        is_whole = len(page) < SMALLEST_SERVER_LIMIT
+        covers = is_whole or first.header(COVERS_HEADER) == "query"
+        return Listing(documents=documents, tag=first.header("ETag") or None if covers else None)
 
     def get(self, document_id: str) -> Document | None:
         """The document, None if there is none."""

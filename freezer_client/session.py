@@ -44,6 +44,11 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes
 
+    def header(self, name: str) -> str:
+        """The header of this name in any spelling; empty if there is none."""
+        wanted = name.lower()
+        return next((v for k, v in self.headers.items() if k.lower() == wanted), "")
+
     def document(self) -> Any:
         """The body as JSON, None if it is empty. Raises ValueError if it is something else."""
         if not self.body.strip():
@@ -62,7 +67,13 @@ class ApiSession(Protocol):
         ...
 
     def send(
-        self, method: str, path: str, *, body: Any = None, query: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Return the answer, whatever its status. `path` has no leading slash.
 
@@ -99,7 +110,13 @@ class KeystoneSession:
         return project_id
 
     def send(
-        self, method: str, path: str, *, body: Any = None, query: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """See ApiSession."""
         doing = f"{method} {path}"
@@ -110,7 +127,7 @@ class KeystoneSession:
                 method,
                 json=body,
                 params=dict(query or {}),
-                headers=self._headers(),
+                headers={**(headers or {}), **self._headers()},
                 timeout=(CONNECT_TIMEOUT_SECONDS, self._session.timeout),
                 raise_exc=False,
                 # Documents may hold secrets; keystoneauth would write them into a debug log.

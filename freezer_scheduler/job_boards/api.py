@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from freezer_client.api import Freezer
+from freezer_client.documents import NOTHING_KNOWN
 from freezer_client.errors import (
     ApiRefused,
     ApiUnavailable,
@@ -44,6 +45,7 @@ class ApiBoard:
         self._hostname = hostname
         self._registration = registration
         self._copies = copies
+        self._polled = NOTHING_KNOWN
 
     def register(self) -> None:
         """Make this client known, with what it is able to run."""
@@ -56,9 +58,12 @@ class ApiBoard:
         """The client's jobs that are not completed."""
         with _translated():
             own_id = self._own_id()
-            documents = self._freezer.jobs.list(
-                match=[{"client_id": own_id}], match_not=[{"status": "completed"}]
+            self._polled = self._freezer.jobs.poll(
+                match=[{"client_id": own_id}],
+                match_not=[{"status": "completed"}],
+                known=self._polled,
             )
+            documents = self._polled.documents
         # Another document of the API may hold the client's id at some depth of its own.
         own = [found for found in documents if found.get("client_id") == own_id]
         self._copies.keep(own)

@@ -136,6 +136,19 @@ class TestApi(JobBoardContract):
         place.board.wanted()
         assert not path.exists()
 
+    def test_a_poll_sees_every_change(self, place: ApiPlace) -> None:
+        """The service answers 304 in between; nothing may be missed for that."""
+        place.put("a")
+        assert [self.ids(place) for _ in range(2)] == [{"a"}] * 2
+        place.put("b")
+        assert self.ids(place) == {"a", "b"}
+        place.freezer.jobs.request_event("a", "start")
+        events = {job["job_id"]: job["job_schedule"].get("event") for job in place.board.wanted()}
+        assert events["a"] == "start"
+        place.remove("b")
+        place.board.report("a", {**DONE, "status": "completed"}, None)
+        assert self.ids(place) == set()
+
     def test_a_session(self, place: ApiPlace) -> None:
         place.put("a")
         session_id = place.freezer.sessions.create({"description": "s", "schedule": {}})
@@ -201,6 +214,13 @@ def scripted(place: Path, *answers: Any) -> tuple[ApiBoard, ScriptedApi]:
         copies=SavedCopies(place),
     )
     return board, api
+
+
+def test_a_poll_without_news_is_one_small_request(tmp_path: Path) -> None:
+    job = {"job_id": "a", "client_id": "node"}
+    board, api = scripted(tmp_path, reply(200, {"jobs": [job]}, ETag='"t"'), reply(304))
+    assert board.wanted() == board.wanted() == [job]
+    assert [asked.headers for asked in api.asked] == [{}, {"If-None-Match": '"t"'}]
 
 
 def test_older_servers_get_what_they_know(tmp_path: Path) -> None:

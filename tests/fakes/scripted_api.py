@@ -19,6 +19,7 @@ class Asked:
     path: str
     body: Any
     query: Mapping[str, str]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -35,9 +36,22 @@ class ScriptedSession:
         """There is nothing to give up."""
 
     def send(
-        self, method: str, path: str, *, body: Any = None, query: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        self.asked.append(Asked(method=method, path=path, body=body, query=dict(query or {})))
+        asked = Asked(
+            method=method,
+            path=path,
+            body=body,
+            query=dict(query or {}),
+            headers=dict(headers or {}),
+        )
+        self.asked.append(asked)
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
