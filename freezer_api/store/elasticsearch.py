@@ -6,7 +6,7 @@ the server is asked for: no scripts, no update or delete by query.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from freezer_api.errors import DocumentExists, DocumentNotFound, StoreUnavailable, VersionConflict
@@ -21,6 +21,7 @@ from freezer_api.store.base import (
     Scope,
     Stored,
 )
+from freezer_api.store.elasticsearch_bulk import Walk, adopt
 from freezer_api.store.elasticsearch_connection import (
     Cluster,
     Connection,
@@ -34,12 +35,14 @@ from freezer_api.store.entries import check_id, document_of, entry_of
 from freezer_api.store.leaves import conditions_of, exists_for, is_watched
 from freezer_api.store.mappings import (
     FINGERPRINT,
+    REMEMBERED_WRITES,
     body_of,
     fingerprint_of,
     key_of,
     query_of,
     sort_of,
     stamp_of,
+    write_ids,
 )
 from freezer_api.store.windows import Hit, hits_of
 from freezer_model.clock import Clock
@@ -50,8 +53,6 @@ WINDOW = 10_000
 """What the server's `max_result_window` allows in one answer, unless an operator changes it."""
 DELETE_ATTEMPTS = 20
 """How often a deletion meets a document that was just replaced before it gives up."""
-REMEMBERED_WRITES = 8
-"""How many others may replace a document while one of us still waits for his answer."""
 MOVING_PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, *[0.8] * 18)
 """Seconds between the attempts to find a collection that an upgrade moves: 15 in all."""
 
@@ -128,7 +129,7 @@ class ElasticsearchStore:
             if source["version"] != version:
                 _require_mine(hit, body, collection, document_id)
                 return
-            earlier = _write_ids(hit)[: REMEMBERED_WRITES - 1]
+            earlier = write_ids(hit["_source"])[: REMEMBERED_WRITES - 1]
             body["created"] = source["created"]
             body["write_id"] = [body["write_id"][0], *earlier]
             if not self._write(place, collection, body, _unchanged(hit)):
@@ -205,6 +206,30 @@ class ElasticsearchStore:
             return _fingerprint(self._search(place, {**asked, "track_total_hits": False}))
 
         return self._at(collection, ask)
+
+    def walk(self, collection: Collection) -> Iterator[Stored]:
+        """Page by page, each where the collection is by then."""
+        pages = Walk()
+        while hits := self._at(collection, lambda place: pages.read(self._connection, place)):
+            yield from map(_stored, hits)
+
+    def adopt(
+        self, collection: Collection, batch: Sequence[Stored], *, overwrite: bool = False
+    ) -> int:
+        """Each document by itself: what was written before a failure stays."""
+        bodies: dict[str, dict[str, Any]] = {}
+        for stored in batch:
+            check_id(stored.document_id)
+            body = body_of(collection, stored.document_id, entry_of(stored.document))
+            body |= {"version": stored.version, "created": 0, **self._write_marks()}
+            bodies.setdefault(key_of(collection, stored.document_id), body)
+        for body in bodies.values():
+            body["created"] = self._instants.next()
+        if not bodies:
+            return 0
+        return self._at(
+            collection, lambda place: adopt(self._connection, place, bodies, overwrite=overwrite)
+        )
 
     def ready(self) -> bool:
         """Whether every index is there, and can be searched."""
@@ -437,18 +462,12 @@ def _in_scope(hit: Hit, collection: Collection, scope: Scope, document_id: str) 
 
 def _is_mine(hit: Hit, body: dict[str, Any]) -> bool:
     """Whether the write of the body is among the last ones of the document."""
-    return body["write_id"][0] in _write_ids(hit)
+    return body["write_id"][0] in write_ids(hit["_source"])
 
 
 def _require_mine(hit: Hit, body: dict[str, Any], collection: Collection, document_id: str) -> None:
     if not _is_mine(hit, body):
         raise VersionConflict(collection, document_id)
-
-
-def _write_ids(hit: Hit) -> list[str]:
-    """The last writes of the document, newest first. The first release kept one, as a text."""
-    ids: str | list[str] = hit["_source"]["write_id"]
-    return [ids] if isinstance(ids, str) else ids
 
 
 def _written(body: dict[str, Any]) -> Stored:

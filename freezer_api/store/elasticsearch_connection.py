@@ -7,12 +7,12 @@ the second time changes nothing.
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from elasticsearch import ApiError, Elasticsearch, TransportError
+from elasticsearch import ApiError, Elasticsearch, TransportError, UnsupportedProductError
 from elasticsearch import ConnectionTimeout as NoAnswer
 from elasticsearch import SSLError as NoTrust
 
@@ -63,6 +63,24 @@ class Answer:
     body: dict[str, Any] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One of many in a bulk request."""
+
+    kind: str
+    """index, create or delete."""
+    target: dict[str, Any]
+    """`_index`, `_id` and conditions."""
+    body: dict[str, Any] | None = field(default=None, repr=False)
+
+    def lines(self) -> bytes:
+        """As the request has it."""
+        action = json.dumps({self.kind: self.target}, separators=(",", ":")) + "\n"
+        if self.body is None:
+            return action.encode("ascii")
+        return f"{action}{json.dumps(self.body, separators=(',', ':'))}\n".encode("ascii")
+
+
 class Connection:
     """Connections to all nodes of a cluster, safe for several threads.
 
@@ -97,12 +115,32 @@ class Connection:
         text = json.dumps(body, separators=(",", ":")).encode("ascii")
         return self._patiently(_Request(method, path, params, _BODY, text), expected)
 
-    def bulk(self, lines: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The answer to each operation of a bulk request, successes and refusals."""
-        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
-        request = _Request("POST", "/_bulk", None, _BULK, text.encode("ascii"))
-        answer = self._patiently(request, frozenset())
-        return [next(iter(item.values())) for item in answer.body["items"]]
+    def bulk(self, operations: Sequence["Operation"]) -> list[int]:
+        """Carry out all operations; the status of each: a success, 404 or 409.
+
+        Those for which the server has no room at the moment are repeated. Raises as `call` does,
+        if one is refused for another reason; the others may then be done or not.
+        """
+        statuses: dict[int, int] = {}
+        left = list(range(len(operations)))
+        for attempt in range(self._retries + 1):
+            if attempt:
+                self._sleep(_pause_seconds(attempt - 1))
+            some, left = left, []
+            lines = b"".join(operations[number].lines() for number in some)
+            request = _Request("POST", "/_bulk", None, _BULK, lines)
+            items = self._patiently(request, frozenset()).body["items"]
+            for number, item in zip(some, items, strict=True):
+                (done,) = item.values()
+                if done["status"] == 429 and _type(done) != "cluster_block_exception":
+                    left.append(number)
+                    continue
+                if "error" in done and done["status"] != 409:
+                    raise _refused(done["status"], done)
+                statuses[number] = done["status"]
+            if not left:
+                return [statuses[number] for number in range(len(operations))]
+        raise StoreUnavailable("Elasticsearch is too busy to take that many documents now")
 
     def close(self) -> None:
         """Close every connection."""
@@ -143,7 +181,7 @@ class Connection:
         if attempt + 1 >= attempts:
             raise self._gone_away(error) from error
         if not other_node and not self._away:
-            self._sleep(min(FIRST_PAUSE_SECONDS * 2**attempt, LONGEST_PAUSE_SECONDS))
+            self._sleep(_pause_seconds(attempt))
 
     def _gone_away(self, error: ApiError | TransportError) -> StoreUnavailable:
         reason = _refusal(error) if isinstance(error, ApiError) else _silence(error)
@@ -228,10 +266,18 @@ def _is_full(error: ApiError) -> bool:
 
 
 def _refusal(error: ApiError) -> StoreUnavailable:
+    if isinstance(error, UnsupportedProductError):
+        return StoreUnavailable(
+            "What answers at [elasticsearch] hosts is no Elasticsearch 8: look at the addresses"
+        )
+    return _refused(error.status_code, error.body)
+
+
+def _refused(status: int, body: Any) -> StoreUnavailable:
     kind = StoreUnavailable
     advice = ""
-    match error.status_code, _type(error.body):
-        case 404, "index_not_found_exception" | "aliases_not_found_exception":
+    match status, _type(body):
+        case 404, "index_not_found_exception":
             kind = IndexGone
             advice = ". `freezer-manage db sync` makes the indices"
         case 403, "cluster_block_exception":
@@ -247,7 +293,11 @@ def _refusal(error: ApiError) -> StoreUnavailable:
                 ". Check the user, the password or the API key of [elasticsearch], and its "
                 "privileges"
             )
-    return kind(f"Elasticsearch refused ({error.status_code}): {_reason(error.body)}{advice}")
+    return kind(f"Elasticsearch refused ({status}): {_reason(body)}{advice}")
+
+
+def _pause_seconds(attempt: int) -> float:
+    return float(min(FIRST_PAUSE_SECONDS * 2**attempt, LONGEST_PAUSE_SECONDS))
 
 
 def _silence(error: TransportError) -> StoreUnavailable:

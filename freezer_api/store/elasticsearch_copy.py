@@ -3,14 +3,14 @@
 What makes this complete is told in `elasticsearch_upgrade`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from freezer_api.errors import BadRequest, StoreUnavailable
 from freezer_api.store.base import Collection
-from freezer_api.store.elasticsearch_connection import Connection
+from freezer_api.store.elasticsearch_connection import Connection, Operation
 from freezer_api.store.entries import document_of, entry_of
-from freezer_api.store.mappings import body_of, stamp_of
+from freezer_api.store.mappings import body_of, stamp_of, write_ids
 
 FEW = 200
 """So many writes are copied within the switch."""
@@ -44,7 +44,7 @@ class Copy:
         self._collection = collection
         self._tell = tell
         self._size = 500
-        self._copied = 0
+        self._count_copied = 0
 
     def follow(self) -> None:
         """Copy until only a few writes are missing, and take out what is deleted."""
@@ -75,14 +75,14 @@ class Copy:
         self._refresh(self._source)
         written = start
         for hits in self._pages(start, end):
-            self._put([_copied(hit, self._collection) for hit in hits])
-            self._copied += len(hits)
+            self._connection.bulk([self._copied(hit) for hit in hits])  # 409: it is there, or newer
+            self._count_copied += len(hits)
             last = hits[-1]["_seq_no"]
             if last - written >= PROGRESS:
                 written = last
                 self._note(last + 1)
                 self._tell(
-                    f"{self._collection}: {self._copied} documents copied, to write {last} of {end}"
+                    f"{self._collection}: {self._count_copied} documents copied, to write {last} of {end}"
                 )
         self._note(end)
 
@@ -106,21 +106,26 @@ class Copy:
             mean = sum(len(hit["_source"]["document"]) for hit in hits) // len(hits) + 1
             self._size = max(1, min(MOST_AT_ONCE, SIZE_OF_ANSWERS // mean))
 
-    def _put(self, copies: list[dict[str, Any]]) -> None:
-        """Write the copies, again those for which the server had no room at the moment."""
-        for _attempt in range(ATTEMPTS):
-            lines: list[Mapping[str, Any]] = []
-            for copy in copies:
-                index = {"_index": self._target, "_id": copy["id"], "version": copy["version"]}
-                lines.append({"index": {**index, "version_type": "external"}})
-                lines.append(copy["body"])
-            results = self._connection.bulk(lines)
-            # 409: it is there in this state or a newer one.
-            later = [copy for copy, done in zip(copies, results, strict=True) if _is_later(done)]
-            if not later:
-                return
-            copies = later
-        raise StoreUnavailable("Elasticsearch is too busy to copy documents: run this again later")
+    def _copied(self, hit: dict[str, Any]) -> Operation:
+        """The document as it is written today, with all that makes it this very document."""
+        source = hit["_source"]
+        try:
+            entry = entry_of(document_of(source["document"]))
+        except BadRequest as error:
+            raise StoreUnavailable(
+                f"The document {source['document_id']!r} of {self._collection} cannot be copied: "
+                f"{error}. Change or delete it, then run this again"
+            ) from error
+        body = body_of(self._collection, source["document_id"], entry)
+        body |= {name: source[name] for name in ("version", "created", "write_id")}
+        body["stamp"] = stamp_of(write_ids(source)[0])
+        target = {
+            "_index": self._target,
+            "_id": hit["_id"],
+            "version": hit["_seq_no"] + 1,  # external versions begin with 1, these with 0
+            "version_type": "external",
+        }
+        return Operation(kind="index", target=target, body=body)
 
     def _drop_deleted(self) -> None:
         """Remove from the target what the source has no more."""
@@ -181,22 +186,20 @@ class Copy:
     def _drop(self, gone: list[dict[str, Any]]) -> None:
         if not gone:
             return
-        results = self._connection.bulk(
+        self._connection.bulk(
             [
-                {
-                    "delete": {
+                Operation(
+                    kind="delete",
+                    target={
                         "_index": self._target,
                         "_id": hit["_id"],
                         "version": hit["_version"],
-                        "version_type": "external_gte",  # else somebody copied it anew
-                    }
-                }
+                        "version_type": "external_gte",  # 409: somebody copied it anew
+                    },
+                )
                 for hit in gone
             ]
         )
-        for result in results:
-            if result["status"] not in {200, 404, 409}:
-                raise StoreUnavailable(f"Elasticsearch removed no copy: {result.get('error')}")
         self._refresh(self._target)
 
     def _summary(self, index: str) -> tuple[int, int]:
@@ -266,33 +269,5 @@ class Copy:
         return hits
 
 
-def _copied(hit: dict[str, Any], collection: Collection) -> dict[str, Any]:
-    """The document as it is written today, with all that makes it this very document."""
-    source = hit["_source"]
-    try:
-        entry = entry_of(document_of(source["document"]))
-    except BadRequest as error:
-        raise StoreUnavailable(
-            f"The document {source['document_id']!r} of {collection} cannot be copied: {error}. "
-            "Change or delete it, then run this again"
-        ) from error
-    last = source["write_id"] if isinstance(source["write_id"], str) else source["write_id"][0]
-    body = body_of(collection, source["document_id"], entry)
-    body |= {name: source[name] for name in ("version", "created", "write_id")}
-    body["stamp"] = stamp_of(last)
-    # External versions begin with 1, sequence numbers with 0.
-    return {"id": hit["_id"], "version": hit["_seq_no"] + 1, "body": body}
-
-
 def _created(low: int, high: int) -> dict[str, Any]:
     return {"range": {"created": {"gte": low, "lte": high}}}
-
-
-def _is_later(done: dict[str, Any]) -> bool:
-    """Whether to write it again. Raises StoreUnavailable for what will never be taken."""
-    status = done["status"]
-    if status in {429, 503}:
-        return True
-    if status >= 400 and status != 409:
-        raise StoreUnavailable(f"Elasticsearch took no copy of {done['_id']}: {done.get('error')}")
-    return False

@@ -87,6 +87,9 @@ LAYOUTS: dict[int, Layout] = {
 TEMPLATE_PRIORITY = 200
 """Above the templates of Elasticsearch itself (100), which match names of other forms anyway."""
 
+REMEMBERED_WRITES = 8
+"""How many others may replace a document while one of us still waits for his answer."""
+
 _STAMP_BYTES = 5
 """Sums of 8,000 stamps are exact in the floating point numbers of the server's aggregations. Beyond
 that they are rounded, and a rounded sum changes with its parts as well."""
@@ -154,6 +157,12 @@ def sort_of(order: Order) -> list[dict[str, Any]]:
     if order.key is SortKey.CREATION:
         return [{"created": direction}, {"document_id": "asc"}]
     return [{"time_stamp": {"order": direction, "missing": "_last"}}, *creation]
+
+
+def write_ids(source: dict[str, Any]) -> list[str]:
+    """The last writes of a document, newest first. The first release kept one, as a text."""
+    ids: str | list[str] = source["write_id"]
+    return [ids] if isinstance(ids, str) else ids
 
 
 def stamp_of(write_id: str) -> int:

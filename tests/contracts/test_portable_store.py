@@ -1,14 +1,17 @@
 """Every kind of store can be copied to every other."""
 
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from freezer_api.store.elasticsearch import ElasticsearchStore
 from freezer_api.store.memory import MemoryStore
 from freezer_api.store.sql import SqlStore
 from tests.contracts.portable_store import PortableStoreContract
+from tests.contracts.test_document_store_elasticsearch import emptied, store_at
 from tests.services.databases import new_database
 from tests.services.mariadb import MariaDb
 from tests.services.postgresql import PostgreSql
@@ -50,3 +53,17 @@ class TestPostgreSql(PortableStoreContract):
         ):
             store.prepare()
             yield store
+
+
+@pytest.fixture(scope="module")
+def indices(elasticsearch_url: str) -> Iterator[ElasticsearchStore]:
+    with closing(store_at(elasticsearch_url, f"t{uuid.uuid4().hex[:12]}")) as store:
+        yield store
+        store.remove()
+
+
+@pytest.mark.service
+class TestElasticsearch(PortableStoreContract):
+    @pytest.fixture
+    def store(self, indices: ElasticsearchStore) -> ElasticsearchStore:
+        return emptied(indices)
