@@ -152,7 +152,13 @@ def peer(folder: Path, size: Size, environment: Path) -> Iterator[Server]:
         f"[paste_deploy]\nconfig_file = {folder}/paste.ini\n"
         f"[oslo_policy]\npolicy_file = {folder}/policy.yaml\n"
     )
-    sync: list[str | Path] = [programs / "freezer-manage", "--config-file", "freezer-api.conf", "db", "sync"]
+    sync: list[str | Path] = [
+        programs / "freezer-manage",
+        "--config-file",
+        "freezer-api.conf",
+        "db",
+        "sync",
+    ]
     subprocess.run(sync, cwd=folder, check=True, capture_output=True)
     with _gunicorn(programs, folder, "peer:application", size) as found:
         yield Server(name="peer", port=found[0], pid=found[1])

@@ -5,6 +5,7 @@ Exit codes are those of all OpenStack services: 0 all is well; 1 something shoul
 """
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -16,7 +17,9 @@ from oslo_config import cfg
 
 from freezer_api import conf as options
 from freezer_api.assembly import store_from
+from freezer_api.conf.outdated import outdated_options
 from freezer_api.errors import StoreUnavailable
+from freezer_api.policies.file import PolicyFileInvalid, policy_file, unknown_rules
 from freezer_api.store.base import ManagedStore
 
 if TYPE_CHECKING:
@@ -49,6 +52,8 @@ def main(
 ) -> int:
     """Run the checks, print what they found, and return the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
+    # What libraries would log is in the findings.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         conf = options.load(arguments, prog="freezer-status", cli_opts=[_commands()])
     except options.ConfigurationInvalid as error:
@@ -56,7 +61,11 @@ def main(
         return CHECKS_FAILED
     except SystemExit as stop:  # argparse: wrong arguments, --help, --version
         return CHECKS_FAILED if stop.code else 0
-    findings = [_store_finding(conf, make_store), *_configuration_findings(conf)]
+    findings = [
+        _store_finding(conf, make_store),
+        _policy_finding(conf),
+        *_configuration_findings(conf),
+    ]
     shown = _as_json(findings) if conf.category.json else _as_text(findings)
     print(shown)  # noqa: T201 - the command's output
     return max(finding.verdict for finding in findings)
@@ -98,6 +107,25 @@ def _store_finding(
     return Finding(check=name, verdict=Verdict.SUCCESS, details=details)
 
 
+def _policy_finding(conf: cfg.ConfigOpts) -> Finding:
+    name = "Policy file"
+    path = policy_file(conf)
+    if path is None:
+        details = f"There is no {conf.oslo_policy.policy_file}: the rules of this release hold"
+        return Finding(check=name, verdict=Verdict.SUCCESS, details=details)
+    try:
+        unknown = unknown_rules(path)
+    except PolicyFileInvalid as error:
+        return Finding(check=name, verdict=Verdict.FAILURE, details=str(error))
+    if unknown:
+        details = (
+            f"{path} has rules that no route asks for, misspelled or of another release: "
+            f"{', '.join(unknown)}. etc/policy.yaml.sample has those that there are"
+        )
+        return Finding(check=name, verdict=Verdict.WARNING, details=details)
+    return Finding(check=name, verdict=Verdict.SUCCESS, details=f"{path} fits this release")
+
+
 def _configuration_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
     warnings = list(_configuration_warnings(conf))
     for warning in warnings:
@@ -116,6 +144,7 @@ def _configuration_warnings(conf: cfg.ConfigOpts) -> Iterator[str]:
         yield "[elasticsearch] http_auth goes away: use username and password"
     if elastic and not conf.elasticsearch.verify_certs:
         yield "[elasticsearch] verify_certs is off: anybody can pose as the cluster"
+    yield from outdated_options(conf, options.own_opts())
 
 
 def _as_text(findings: Sequence[Finding]) -> str:

@@ -87,12 +87,17 @@ def register(conf: cfg.ConfigOpts) -> None:
         conf.register_opts(group.OPTIONS, group=group.GROUP)
 
 
+def own_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Every option of ours by group."""
+    return [(group.GROUP or "DEFAULT", list(group.OPTIONS)) for group in _GROUPS]
+
+
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Every option by group, for the sample generator (which takes oslo.log's from oslo.log)."""
     # Only here, since the import takes half a second.
     from keystonemiddleware import opts as keystone_opts  # noqa: PLC0415
 
-    ours = [(group.GROUP or "DEFAULT", list(group.OPTIONS)) for group in _GROUPS]
+    ours = own_opts()
     libraries: list[tuple[Any, Any]] = [
         *keystone_opts.list_auth_token_opts(),
         *policy_opts.list_opts(),

@@ -223,3 +223,15 @@ def test_the_log_is_json_when_it_is_wanted(tmp_path: Path) -> None:
     assert "secret" not in out
     messages = [json.loads(line)["message"] for line in err.splitlines()]
     assert any("read again" in message for message in messages)
+
+
+def test_systemd_is_told_when_it_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a unit of Type=notify waits for; told once the store is known to be ready."""
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(address))
+        systemd.settimeout(WAIT_SECONDS)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(address))
+        with running(write_config(tmp_path), "--workers", "1") as server:
+            assert systemd.recv(4096).startswith(b"READY=1")
+            assert server.send("GET", "/healthcheck/ready")[0] == 200

@@ -158,7 +158,7 @@ class TestStatus:
         capsys.readouterr()
         code, report = self.run(config, capsys)
         assert code == 1
-        assert [row["verdict"] for row in report["checks"]] == ["success", "warning"]
+        assert [row["verdict"] for row in report["checks"]] == ["success", "success", "warning"]
 
     def test_success_as_text(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
         manage.main(["--config-file", str(config), "db", "sync"])
