@@ -90,6 +90,9 @@ class Catalog:
             raise Damaged(f"the metadata object {key!r} is no JSON: {error}") from error
         if not isinstance(document, dict):
             raise Damaged(f"the metadata object {key!r} is no JSON object")
+        if "metadata_sha256" in document and content != _serialised(document):
+            # It vouches for itself, so there is but one way to write it.
+            raise Damaged(f"the metadata object {key!r} is not as any agent writes it")
         return document
 
     def read_data(self, backup: Backup) -> Iterator[bytes]:
@@ -121,8 +124,7 @@ class Catalog:
 
         One line, because former releases read the first line only.
         """
-        content = json.dumps(document, sort_keys=True).encode("ascii") + b"\n"
-        self._storage.write(layout.metadata(self._engine, backup), [content])
+        self._storage.write(layout.metadata(self._engine, backup), [_serialised(document)])
 
     def data_size(self, backup: Backup) -> int:
         """The stored size of the stream. ObjectNotFound if it is not there."""
@@ -176,6 +178,10 @@ class Catalog:
                 log.debug("%s is not named like the metadata of a backup: left alone", found.key)
                 continue
             yield Backup(name=name, id=identity)
+
+
+def _serialised(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, sort_keys=True).encode("ascii") + b"\n"
 
 
 def _orphan(backup: Backup, found: list[tuple[str, int]]) -> Orphan:

@@ -10,6 +10,9 @@ from typing import Any, Protocol
 
 from freezer_agent.pipeline.chain import Pipeline
 
+SEAL_FORMAT = "freezer-seal-1"
+"""The `encryption_format` of sealed backups."""
+
 
 class Purpose(StrEnum):
     """What an object of a backup is for; the word is the last part of its key."""

@@ -13,12 +13,10 @@ from typing import Any
 
 from freezer_agent.errors import Damaged, WrongKey
 from freezer_agent.pipeline.chain import Pipeline, Stage
-from freezer_agent.pipeline.coding import Purpose
+from freezer_agent.pipeline.coding import SEAL_FORMAT, Purpose
 from freezer_agent.pipeline.key_slots import Slot, opens, parse_slots
 from freezer_agent.pipeline.keys import Keys
 from freezer_agent.pipeline.sealing import KEY_BYTES, Cipher, Seal, derived
-
-FORMAT = "freezer-seal-1"
 
 _DIGEST, _TAG, _SLOTS, _CIPHER = "metadata_sha256", "metadata_tag", "key_slots", "cipher"
 _STATE_KEY_ID = "state_key_id"
@@ -32,7 +30,7 @@ class SealedCoding:
     engine state on this node and returns the id to find it by.
     """
 
-    format = FORMAT
+    format = SEAL_FORMAT
     authenticates = True
 
     def __init__(
@@ -70,7 +68,7 @@ class SealedCoding:
         document = {
             **metadata,
             "encryption": True,
-            "encryption_format": FORMAT,
+            "encryption_format": SEAL_FORMAT,
             _CIPHER: str(self._cipher),
             _SLOTS: list(self._slots),
         }
@@ -88,7 +86,7 @@ def new_data_key(random_bytes: Callable[[int], bytes]) -> bytes:
 def purpose_key(data_key: bytes, purpose: str, place: str) -> bytes:
     """The key for one purpose in one backup; none tells anything of another."""
     bound = place.encode("utf-8", "surrogateescape")
-    return derived(data_key, info=f"{FORMAT} {purpose}".encode() + b"\0" + bound)
+    return derived(data_key, info=f"{SEAL_FORMAT} {purpose}".encode() + b"\0" + bound)
 
 
 def open_metadata(metadata: Mapping[str, Any], place: str, keys: Keys) -> bytes:
