@@ -13,6 +13,7 @@ from freezer_agent.actions.base import Action, Progress
 from freezer_agent.actions.command import CommandAction
 from freezer_agent.actions.info import InfoAction
 from freezer_agent.actions.prune import PruneAction
+from freezer_agent.actions.rekey import RekeyAction
 from freezer_agent.actions.restore import RestoreAction
 from freezer_agent.actions.restore_any import RestoreFromAny, StoredCopy
 from freezer_agent.actions.several import BackupToSeveral, EachStorage
@@ -21,7 +22,7 @@ from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.copies import Copies
 from freezer_agent.catalog.joint_lock import JointLock, Lock
 from freezer_agent.catalog.lock import Owner, SetLock
-from freezer_agent.codings import CodingChoice
+from freezer_agent.codings import CodingChoice, make_rekeying
 from freezer_agent.engines.tar import Dereference as TarDereference
 from freezer_agent.engines.tar import TarEngine, find_gnu_tar
 from freezer_agent.modes.fs import Fs
@@ -34,6 +35,7 @@ from freezer_agent.requests import (
     Encryption,
     InfoRequest,
     PruneRequest,
+    RekeyRequest,
     Request,
     RestoreRequest,
     SetName,
@@ -72,21 +74,25 @@ class World:
 
 def make_action(request: Request, world: World) -> Action:
     """The action that does what the request asks."""
+    action: Action
     match request:
         case BackupRequest():
-            return _backup(request, world)
+            action = _backup(request, world)
         case RestoreRequest():
-            return _restore(request, world)
+            action = _restore(request, world)
         case PruneRequest():
-            return _prune(request, world)
+            action = _prune(request, world)
+        case RekeyRequest():
+            action = _rekey(request, world)
         case InfoRequest():
             storage = build_storage(request.storage, world.network).storage
             catalog = Catalog(storage, _ENGINE)
-            return InfoAction(request=request, storage=storage, catalog=catalog)
+            action = InfoAction(request=request, storage=storage, catalog=catalog)
         case CommandRequest():
-            return CommandAction(request=request, monotonic=world.monotonic)
+            action = CommandAction(request=request, monotonic=world.monotonic)
         case SeveralRequest():
-            return _several(request, world)
+            action = _several(request, world)
+    return action
 
 
 def _backup(request: BackupRequest, world: World) -> BackupAction:
@@ -237,6 +243,18 @@ def _prune(request: PruneRequest, world: World) -> PruneAction:
         lock=_lock(built, names, world),
         clock=world.clock,
         remove_leftovers=built.remove_leftovers,
+    )
+
+
+def _rekey(request: RekeyRequest, world: World) -> RekeyAction:
+    built, names = build_storage(request.storage, world.network), _names(request.set_name)
+    return RekeyAction(
+        request=request,
+        storage=built.storage,
+        catalog=Catalog(built.storage, _ENGINE),
+        names=names,
+        lock=_lock(built, names, world),
+        rekeyed=make_rekeying(request, world.random_bytes),
     )
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from freezer_agent.errors import Damaged, EngineError, WrongKey
 from freezer_agent.pipeline.chain import Pipeline, Stage
-from freezer_agent.pipeline.coding import Coding, PlainCoding, Purpose
-from freezer_agent.requests import CipherChoice, Compression, Encryption
+from freezer_agent.pipeline.coding import SEAL_FORMAT, Coding, PlainCoding, Purpose
+from freezer_agent.requests import CipherChoice, Compression, Encryption, RekeyRequest
 
 if TYPE_CHECKING:
     from freezer_agent.pipeline.keys import Keys
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from freezer_agent.pipeline.state_keys import StateKeys
 
 _LEGACY = "aes-256-cfb"
-_SEALED = "freezer-seal-1"
 
 
 class CodingChoice:
@@ -65,13 +64,18 @@ class CodingChoice:
 
     def opened(self, place: str, metadata: Mapping[str, Any]) -> Coding:
         """The coding that the metadata tells, with the keys at hand."""
+        if "metadata_sha256" in metadata:
+            from freezer_agent.pipeline.sealed_coding import check_digest
+
+            # Before anything else is believed: a flipped bit is no word of another release.
+            check_digest(metadata, place)
         compression, stored = _compression_of(metadata), _format_of(metadata)
         if stored is None:
             self._check_unencrypted(place, metadata)
             return PlainCoding(lambda: Pipeline(_compressors(compression)), None)
         if stored == _LEGACY:
             return self._legacy(compression)
-        if stored == _SEALED:
+        if stored == SEAL_FORMAT:
             return self._opened_seal(place, metadata, compression)
         raise EngineError(
             f"{place} is encrypted as {stored!r}, which this release does not know: restore it "
@@ -86,7 +90,7 @@ class CodingChoice:
                 f"it is {'not encrypted' if stored is None else f'encrypted as {stored}'}, and "
                 f"this backup {'will not be' if wanted is None else f'will be as {wanted}'}"
             )
-        if stored != _SEALED:
+        if stored != SEAL_FORMAT:
             # Neither has a pipeline for the state, nor needs a key for it.
             return Pipeline([])
         return self._sealed_state(place, metadata)
@@ -94,7 +98,7 @@ class CodingChoice:
     def _wanted_format(self) -> str | None:
         if not self._encryption.is_asked_for:
             return None
-        return _LEGACY if self._encryption.cipher is CipherChoice.AES_256_CFB else _SEALED
+        return _LEGACY if self._encryption.cipher is CipherChoice.AES_256_CFB else SEAL_FORMAT
 
     def _check_unencrypted(self, place: str, metadata: Mapping[str, Any]) -> None:
         """Somebody who can write to the storage must not slip in bytes that need no key."""
@@ -171,13 +175,7 @@ class CodingChoice:
 
     @functools.cached_property
     def _keys(self) -> "Keys":
-        from freezer_agent.pipeline.keys import Keys, read_pass_phrase, read_private_key
-
-        pass_file, key_file = self._encryption.pass_file, self._encryption.key_file
-        return Keys(
-            pass_phrases=() if pass_file is None else (read_pass_phrase(pass_file),),
-            private_keys=() if key_file is None else (read_private_key(key_file),),
-        )
+        return _read_keys(self._encryption)
 
     @functools.cached_property
     def _state_keys(self) -> "StateKeys":
@@ -191,6 +189,37 @@ class CodingChoice:
         if self._encryption.cipher is CipherChoice.AUTOMATIC:
             return faster_cipher()
         return Cipher(self._encryption.cipher)
+
+
+def make_rekeying(
+    request: RekeyRequest, random_bytes: Callable[[int], bytes]
+) -> Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]:
+    """What turns the metadata of a sealed backup into that with the keys that the request wants."""
+    from freezer_agent.pipeline.keys import read_pass_phrase, read_recipient
+    from freezer_agent.pipeline.rekeying import Openers, Rekeying
+
+    def openers(pass_file: Path | None, recipients: Sequence[str]) -> Openers:
+        return Openers(
+            pass_phrases=() if pass_file is None else (read_pass_phrase(pass_file),),
+            recipients=tuple(read_recipient(text) for text in recipients),
+        )
+
+    return Rekeying(
+        keys=_read_keys(request.encryption),
+        added=openers(request.new_pass_file, request.new_recipients),
+        removed=openers(request.removed_pass_file, request.removed_recipients),
+        random_bytes=random_bytes,
+    ).rekeyed
+
+
+def _read_keys(encryption: Encryption) -> "Keys":
+    from freezer_agent.pipeline.keys import Keys, read_pass_phrase, read_private_key
+
+    pass_file, key_file = encryption.pass_file, encryption.key_file
+    return Keys(
+        pass_phrases=() if pass_file is None else (read_pass_phrase(pass_file),),
+        private_keys=() if key_file is None else (read_private_key(key_file),),
+    )
 
 
 def _format_of(metadata: Mapping[str, Any]) -> str | None:

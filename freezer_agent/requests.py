@@ -204,6 +204,20 @@ class PruneRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RekeyRequest:
+    """Add and remove keys of the sealed backups of a set that `encryption` opens."""
+
+    storage: StorageChoice
+    set_name: SetName
+    encryption: Encryption
+    new_pass_file: Path | None = None
+    new_recipients: tuple[str, ...] = ()
+    removed_pass_file: Path | None = None
+    removed_recipients: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InfoRequest:
     """Show the containers of a storage, or the backups inside one."""
 
@@ -220,7 +234,9 @@ class CommandRequest:
     dry_run: bool = False
 
 
-SingleRequest = BackupRequest | RestoreRequest | PruneRequest | InfoRequest | CommandRequest
+SingleRequest = (
+    BackupRequest | RestoreRequest | PruneRequest | RekeyRequest | InfoRequest | CommandRequest
+)
 
 
 class Requirement(StrEnum):

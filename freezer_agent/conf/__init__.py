@@ -33,6 +33,7 @@ GROUPS = (
     OptionGroup(title=files.RESTORE_TITLE, options=files.RESTORE_OPTIONS),
     OptionGroup(title=retention.REMOVAL_TITLE, options=retention.REMOVAL_OPTIONS),
     OptionGroup(title=encryption.TITLE, options=encryption.OPTIONS),
+    OptionGroup(title=encryption.REKEY_TITLE, options=encryption.REKEY_OPTIONS),
     OptionGroup(title=run.REPORT_TITLE, options=run.REPORT_OPTIONS),
     OptionGroup(title=log.TITLE, options=log.OPTIONS + log.OSLO_LOG_OPTIONS),
     OptionGroup(title=storage.REMOTE_TITLE, options=storage.REMOTE_OPTIONS),

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from freezer_agent.conf.encryption_checking import to_encryption
+from freezer_agent.conf.encryption_checking import refuse_rekeying, to_encryption, to_rekey
 from freezer_agent.conf.options import Options, without_password
 from freezer_agent.conf.storage_checking import StorageChecker
 from freezer_agent.errors import RequestInvalid
@@ -22,6 +22,7 @@ from freezer_agent.requests import (
     KeepRules,
     LevelRules,
     PruneRequest,
+    RekeyRequest,
     RemovalRule,
     Request,
     Requirement,
@@ -87,7 +88,7 @@ class _Checker:
         makers: dict[str, Callable[[], SingleRequest]] = {
             "backup": self._backup,
             "restore": self._restore,
-            "admin": self._prune,
+            "admin": self._rekey if self._options["rekey"] else self._prune,
             "info": self._info,
             "exec": self._command,
         }
@@ -95,6 +96,8 @@ class _Checker:
         if action != "exec":
             self._refuse_later_features()
         request = makers[action]()
+        if not isinstance(request, RekeyRequest):
+            refuse_rekeying(self._options, self._reasons)
         self._check_report_place()
         if self._reasons:
             raise RequestInvalid(self._reasons)
@@ -170,6 +173,12 @@ class _Checker:
             removal=removal,
             dry_run=self._options["dry_run"],
         )
+
+    def _rekey(self) -> RekeyRequest:
+        if self._removal() is not None:
+            self._reasons.append("--rekey removes no backups: do one after the other")
+        start, reasons = self._around.start, self._reasons
+        return to_rekey(self._options, start, self._storage(), self._set_name(), reasons)
 
     def _info(self) -> InfoRequest:
         if not self._options.is_given("container") and self._options["storage"] == "local":

@@ -3,6 +3,7 @@
 from oslo_config import cfg
 
 TITLE = "Encryption"
+REKEY_TITLE = "Changing the keys of stored backups (with action admin)"
 
 OPTIONS = (
     cfg.StrOpt(
@@ -38,5 +39,36 @@ OPTIONS = (
         default=False,
         help="Restore backups that are not encrypted although a key is given. Without it they are "
         "refused, because somebody may have put them in the place of others.",
+    ),
+)
+
+REKEY_OPTIONS = (
+    cfg.BoolOpt(
+        "rekey",
+        default=False,
+        help="Add or remove keys that open the sealed backups of the name, all of its chains. "
+        "Their contents are not written again. --encrypt-pass-file or --decrypt-key-file open "
+        "them as they are.",
+    ),
+    cfg.StrOpt(
+        "new-encrypt-pass-file",
+        metavar="FILE",
+        help="With --rekey: the file of a pass phrase that is to open the backups too.",
+    ),
+    cfg.MultiStrOpt(
+        "new-encrypt-recipient",
+        metavar="KEY",
+        help="With --rekey: a public key whose owner is to open the backups too.",
+    ),
+    cfg.StrOpt(
+        "remove-encrypt-pass-file",
+        metavar="FILE",
+        help="With --rekey: the file of a pass phrase that is to open the backups no more.",
+    ),
+    cfg.MultiStrOpt(
+        "remove-encrypt-recipient",
+        metavar="KEY",
+        help="With --rekey: a public key whose owner is to open the backups no more. Who has "
+        "copied the metadata of a backup before can still open that copy.",
     ),
 )

@@ -1,17 +1,19 @@
 """The options of encryption as a request value, or what is wrong with them."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from freezer_agent.conf.options import Options
-from freezer_agent.requests import CipherChoice, Encryption
+from freezer_agent.requests import CipherChoice, Encryption, RekeyRequest, SetName
+from freezer_agent.storage_choices import StorageChoice
 
 
 def to_encryption(options: Options, start: Path, reasons: list[str]) -> Encryption:
     """The keys and the cipher of a run. What contradicts itself is added to `reasons`."""
     encryption = Encryption(
         pass_file=_file(options, "encrypt_pass_file", start, reasons),
-        recipients=tuple(_recipient(one, start) for one in options["encrypt_recipient"] or ()),
+        recipients=_recipients(options, "encrypt_recipient", start),
         key_file=_file(options, "decrypt_key_file", start, reasons),
         cipher=CipherChoice(options["cipher"]),
         allow_unencrypted=options["allow_unencrypted"],
@@ -19,6 +21,49 @@ def to_encryption(options: Options, start: Path, reasons: list[str]) -> Encrypti
     if options["action"] == "backup":
         _check_cipher(encryption, reasons)
     return encryption
+
+
+_REKEYING = (
+    "new_encrypt_pass_file",
+    "new_encrypt_recipient",
+    "remove_encrypt_pass_file",
+    "remove_encrypt_recipient",
+)
+
+
+def to_rekey(
+    options: Options, start: Path, storage: StorageChoice, set_name: SetName, reasons: list[str]
+) -> RekeyRequest:
+    """Which keys of which backups come and go. What contradicts itself is added to `reasons`."""
+    request = RekeyRequest(
+        storage=storage,
+        set_name=set_name,
+        encryption=to_encryption(options, start, reasons),
+        new_pass_file=_file(options, "new_encrypt_pass_file", start, reasons),
+        new_recipients=_recipients(options, "new_encrypt_recipient", start),
+        removed_pass_file=_file(options, "remove_encrypt_pass_file", start, reasons),
+        removed_recipients=_recipients(options, "remove_encrypt_recipient", start),
+        dry_run=options["dry_run"],
+    )
+    if not any(options[name] for name in _REKEYING):
+        reasons.append(f"--rekey needs one of {_named(_REKEYING)}")
+    if not request.encryption.has_key:
+        reasons.append(
+            "--rekey needs a key that opens the backups now: --encrypt-pass-file or "
+            "--decrypt-key-file"
+        )
+    return request
+
+
+def refuse_rekeying(options: Options, reasons: list[str]) -> None:
+    """Options of rekeying with another action would be passed over."""
+    given = [name for name in ("rekey", *_REKEYING) if options[name]]
+    if given:
+        reasons.append(f"{_named(given)}: keys are changed with --action admin --rekey")
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def _check_cipher(encryption: Encryption, reasons: list[str]) -> None:
@@ -41,6 +86,10 @@ def _file(options: Options, name: str, start: Path, reasons: list[str]) -> Path 
         option = f"--{name.replace('_', '-')}"
         reasons.append(f"{option} {str(path)!r} is no file that can be read")
     return path
+
+
+def _recipients(options: Options, name: str, start: Path) -> tuple[str, ...]:
+    return tuple(_recipient(text, start) for text in options[name] or ())
 
 
 def _recipient(text: str, start: Path) -> str:

@@ -36,6 +36,10 @@ examples:
   Show which chains older than 30 days would be removed; without --dry-run, remove them:
     freezer-agent --action admin --storage local --container /backups -N etc -R 30 --dry-run
 
+  Change the pass phrase of all backups of a name:
+    freezer-agent --action admin --rekey --storage local --container /backups -N etc \\
+        --encrypt-pass-file OLD --new-encrypt-pass-file NEW --remove-encrypt-pass-file OLD
+
 exit status:
   0 done   1 failed, or a wrong value   2 unknown option   130 interrupted from the keyboard
   A run that was told to stop (SIGTERM) cleans up and ends by that signal.

@@ -6,6 +6,7 @@ backup and touches nothing else of it.
 
 import base64
 import binascii
+import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -17,6 +18,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from freezer_agent.errors import Damaged
 from freezer_agent.pipeline.keys import Keys
 from freezer_agent.pipeline.sealing import KEY_BYTES, derived
+
+MOST_SLOTS = 16
 
 _LABEL = b"freezer-seal-1 "
 _SALT_BYTES = 16
@@ -30,7 +33,6 @@ _LOG_N, _R, _P = 15, 8, 3
 # What a hostile slot can cost at most: 128 MiB and some seconds, and so many times.
 _LARGEST_LOG_N, _LARGEST_R, _LARGEST_P = 17, 16, 8
 _LARGEST_MEMORY = 128 << 20
-_MOST_SLOTS = 16
 
 Slot = Mapping[str, Any]
 
@@ -95,8 +97,8 @@ def parse_slots(value: Any) -> Sequence[Slot]:
 
     Slots of a kind that this release does not know are kept as they are; nothing here opens them.
     """
-    if not isinstance(value, list) or not 0 < len(value) <= _MOST_SLOTS:
-        raise Damaged(f"the key slots are no list of 1 to {_MOST_SLOTS}")
+    if not isinstance(value, list) or not 0 < len(value) <= MOST_SLOTS:
+        raise Damaged(f"the key slots are no list of 1 to {MOST_SLOTS}")
     for slot in value:
         if not isinstance(slot, dict):
             raise Damaged("a key slot is no JSON object")
@@ -137,17 +139,17 @@ def _check_cost(slot: Slot) -> None:
 
 
 def _stretched(pass_phrase: bytes, slot: Slot) -> bytes:
-    n, r = 1 << slot["log_n"], slot["r"]
-    return hashlib.scrypt(
-        pass_phrase,
-        salt=_bytes(slot, "salt", _SALT_BYTES),
-        n=n,
-        r=r,
-        p=slot["p"],
-        # What the algorithm needs, and its small change.
-        maxmem=128 * n * r + 128 * r * slot["p"] + (1 << 20),
-        dklen=KEY_BYTES,
-    )
+    salt = _bytes(slot, "salt", _SALT_BYTES)
+    return _scrypt(pass_phrase, salt, slot["log_n"], slot["r"], slot["p"])
+
+
+# Changing slots tries the same pass phrase on the same slot several times.
+@functools.lru_cache(maxsize=MOST_SLOTS)
+def _scrypt(pass_phrase: bytes, salt: bytes, log_n: int, r: int, p: int) -> bytes:
+    n = 1 << log_n
+    # What the algorithm needs, and its small change.
+    memory = 128 * n * r + 128 * r * p + (1 << 20)
+    return hashlib.scrypt(pass_phrase, salt=salt, n=n, r=r, p=p, maxmem=memory, dklen=KEY_BYTES)
 
 
 def _secret_of(private: X25519PrivateKey, slot: Slot) -> bytes | None:

@@ -82,9 +82,9 @@ def read_recipient(text: str) -> X25519PublicKey:
             key = load_der_public_key(base64.b64decode(text, validate=True))
         except (ValueError, binascii.Error, UnsupportedAlgorithm):
             key = load_pem_public_key(_content(Path(text)))
-    except (ValueError, UnsupportedAlgorithm):
+    except (RequestInvalid, ValueError, UnsupportedAlgorithm):
         reason = (
-            f"the recipient {text!r} is no public key: give the PEM file that "
+            f"the recipient {text!r} is no public key and no file of one: give the PEM file that "
             "openssl pkey -in KEYFILE -pubout writes, or the line in the middle of it"
         )
         raise RequestInvalid([reason]) from None

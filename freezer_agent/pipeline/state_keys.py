@@ -24,11 +24,17 @@ _MOST_KEYS = 1000
 
 
 class StateKeys:
-    """The keys kept in `folder`, which is made for its owner alone."""
+    """The keys kept in `folder`, which is made for its owner alone; `most_keys` at a time."""
 
-    def __init__(self, folder: Path, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        random_bytes: Callable[[int], bytes],
+        most_keys: int = _MOST_KEYS,
+    ) -> None:
         self._folder = folder
         self._random_bytes = random_bytes
+        self._most_keys = most_keys
 
     def keep(self, key: bytes) -> str:
         """Keep a key and return its id. The oldest unused keys give way at some number.
@@ -80,7 +86,7 @@ class StateKeys:
     def _forget_oldest(self) -> None:
         with os.scandir(self._folder) as found:
             kept = [entry for entry in found if _ID.fullmatch(entry.name)]
-        if len(kept) > _MOST_KEYS:
+        if len(kept) > self._most_keys:
             kept.sort(key=lambda entry: entry.stat().st_mtime)
-            for entry in kept[:-_MOST_KEYS]:
+            for entry in kept[: -self._most_keys]:
                 Path(entry.path).unlink(missing_ok=True)

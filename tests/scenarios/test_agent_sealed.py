@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -199,3 +200,88 @@ def test_a_pass_phrase_file_for_everybody_is_warned_of(
     pass_file.chmod(0o644)
     report = agent.backup(source, "--encrypt-pass-file", pass_file)
     assert "chmod 600" in report["warnings"][0]
+
+
+def rekey(agent: AgentCommand, *words: str | Path) -> dict[str, Any]:
+    ended = agent.run(
+        *("--action", "admin", "--rekey", *agent.storage, "-N", "name", "--metadata-out", "-"),
+        *words,
+    )
+    assert ended.status == 0, ended.stderr
+    return ended.report
+
+
+def test_a_pass_phrase_is_changed_without_writing_data(
+    agent: AgentCommand, source: Path, pass_file: Path, tmp_path: Path
+) -> None:
+    new = secret(tmp_path / "new", "another one\n")
+    for level in (0, 1):
+        agent.backup(source, "--max-level", "2", "--encrypt-pass-file", pass_file)
+        change_tree(source, level)
+    before = {path: path.stat() for path in agent.container.glob("data/**/*") if path.is_file()}
+    words: list[str | Path] = ["--encrypt-pass-file", pass_file, "--new-encrypt-pass-file", new]
+    words += ["--remove-encrypt-pass-file", pass_file]
+    assert len(rekey(agent, *words, "--dry-run")["changed_backups"]) == 2
+    assert len(rekey(agent, *words)["changed_backups"]) == 2
+    after = {path: path.stat() for path in agent.container.glob("data/**/*") if path.is_file()}
+    assert {path: found.st_ino for path, found in before.items()} == {
+        path: found.st_ino for path, found in after.items()
+    }
+    assert {path.stat().st_mode & 0o777 for path in metadata_files(agent)} == {0o600}
+    # Again, as after an interruption: there is nothing left to do.
+    assert len(rekey(agent, *words)["unchanged_backups"]) == 2
+    assert "no key that was given" in refused(
+        agent, tmp_path / "no", "--encrypt-pass-file", pass_file
+    )
+    report = agent.backup(source, "--max-level", "2", "--encrypt-pass-file", new)
+    assert (report["level"], report["warnings"]) == (2, [])
+    comes_back(agent, source, tmp_path / "out", "--encrypt-pass-file", new)
+
+
+@needs_openssl
+def test_a_public_key_is_added_and_the_pass_phrase_removed(
+    agent: AgentCommand, source: Path, pass_file: Path, tmp_path: Path
+) -> None:
+    private, public = key_pair(tmp_path, "owner")
+    agent.backup(source, "--encrypt-pass-file", pass_file)
+    opening = ["--encrypt-pass-file", str(pass_file)]
+    rekey(agent, *opening, "--new-encrypt-recipient", public)
+    comes_back(agent, source, tmp_path / "one", *opening)
+    comes_back(agent, source, tmp_path / "two", "--decrypt-key-file", private)
+    rekey(agent, *opening, "--remove-encrypt-pass-file", pass_file)
+    comes_back(agent, source, tmp_path / "three", "--decrypt-key-file", private)
+    assert "no key that was given" in refused(agent, tmp_path / "no", *opening)
+
+
+def test_what_would_lock_everybody_out_is_refused(
+    agent: AgentCommand, source: Path, pass_file: Path, tmp_path: Path
+) -> None:
+    agent.backup(source, "--encrypt-pass-file", pass_file)
+    (metadata,) = metadata_files(agent)
+    before = metadata.read_bytes()
+    common = ["--action", "admin", "--rekey", *agent.storage, "-N", "name"]
+    wrong, new = secret(tmp_path / "wrong", "wrong\n"), secret(tmp_path / "new", "new\n")
+    for words, told in (
+        (["--encrypt-pass-file", pass_file, "--remove-encrypt-pass-file", pass_file], "needs one"),
+        (["--encrypt-pass-file", wrong, "--new-encrypt-pass-file", new], "no key that was given"),
+        (["--encrypt-pass-file", pass_file], "--rekey needs one of"),
+        (["--new-encrypt-pass-file", new], "needs a key that opens"),
+        (["--encrypt-pass-file", pass_file, "-R", "3", "--new-encrypt-pass-file", new], "removes"),
+        (["--encrypt-pass-file", pass_file, "--new-encrypt-recipient", "x"], "is no public key"),
+    ):
+        ended = agent.run(*common, *map(str, words))
+        assert (ended.status, told in ended.stderr) == (1, True), ended.stderr
+        assert metadata.read_bytes() == before
+
+
+def test_backups_that_are_not_sealed_are_named_and_left(
+    agent: AgentCommand, source: Path, pass_file: Path, tmp_path: Path
+) -> None:
+    new = secret(tmp_path / "new", "another one\n")
+    agent.backup(source)
+    agent.backup(source, "--encrypt-pass-file", pass_file, "--cipher", "aes-256-cfb")
+    before = [path.read_bytes() for path in metadata_files(agent)]
+    words = ["--encrypt-pass-file", str(pass_file), "--new-encrypt-pass-file", str(new)]
+    report = rekey(agent, *words)
+    assert len(report["not_sealed_backups"]) == len(report["warnings"]) == 2
+    assert [path.read_bytes() for path in metadata_files(agent)] == before

@@ -1,0 +1,90 @@
+"""Change who can open a sealed backup: new slots in its metadata, and nothing else."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
+from freezer_agent.errors import RequestInvalid
+from freezer_agent.pipeline.key_slots import (
+    MOST_SLOTS,
+    PassPhraseSlots,
+    RecipientSlots,
+    Slot,
+    is_for,
+    opens,
+)
+from freezer_agent.pipeline.keys import Keys
+from freezer_agent.pipeline.sealed_coding import check_digest, open_metadata, with_slots
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Openers:
+    """Pass phrases and public keys whose slots come or go."""
+
+    pass_phrases: tuple[bytes, ...] = field(default=(), repr=False)
+    recipients: tuple[X25519PublicKey, ...] = ()
+
+
+class Rekeying:
+    """Adds and removes slots of backups that `keys` open."""
+
+    def __init__(
+        self,
+        *,
+        keys: Keys,
+        added: Openers,
+        removed: Openers,
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        # What an earlier run, which was interrupted, has changed already opens with the new ones.
+        self._keys = Keys(
+            pass_phrases=(*keys.pass_phrases, *added.pass_phrases),
+            private_keys=keys.private_keys,
+        )
+        self._added = added
+        self._removed = removed
+        self._random_bytes = random_bytes
+
+    def rekeyed(self, place: str, metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The metadata to store in place of the old; None if it has the wanted slots already.
+
+        WrongKey and Damaged as for restoring. RequestInvalid if no slot would be left. That the
+        result opens, if any of the keys at hand should open it, was tried when this returns.
+        """
+        data_key = open_metadata(metadata, place, self._keys)
+        slots = check_digest(metadata, place)
+        kept = [slot for slot in slots if not self._is_removed(slot, place)]
+        made = self._made(kept, data_key, place)
+        if not made and len(kept) == len(slots):
+            return None
+        if not 0 < len(kept) + len(made) <= MOST_SLOTS:
+            reason = (
+                f"{place} would have {len(kept) + len(made)} keys that open it: it needs one, and "
+                f"takes up to {MOST_SLOTS}"
+            )
+            raise RequestInvalid([reason])
+        result = with_slots(metadata, [*kept, *made], data_key, place)
+        if any(opens(slot, self._keys, place) for slot in kept) or self._added.pass_phrases:
+            open_metadata(result, place, self._keys)
+        return result
+
+    def _is_removed(self, slot: Slot, place: str) -> bool:
+        if any(is_for(slot, recipient) for recipient in self._removed.recipients):
+            return True
+        phrases = Keys(pass_phrases=self._removed.pass_phrases)
+        return opens(slot, phrases, place) is not None
+
+    def _made(self, kept: Sequence[Slot], data_key: bytes, place: str) -> list[Slot]:
+        makers: list[PassPhraseSlots | RecipientSlots] = [
+            PassPhraseSlots(pass_phrase, self._random_bytes)
+            for pass_phrase in self._added.pass_phrases
+            if not any(opens(slot, Keys(pass_phrases=(pass_phrase,)), place) for slot in kept)
+        ]
+        makers += [
+            RecipientSlots(recipient, self._random_bytes)
+            for recipient in self._added.recipients
+            if not any(is_for(slot, recipient) for slot in kept)
+        ]
+        return [maker.make(data_key, place) for maker in makers]
