@@ -27,6 +27,7 @@ from freezer_api.services.delegations import DelegationRule
 from freezer_api.services.sightings import NoSightings
 from freezer_api.store.base import DocumentStore, ManagedStore
 from freezer_api.store.measured import Measured
+from freezer_api.store.transfer import PortableStore
 from freezer_model.clock import utc_now
 
 if TYPE_CHECKING:
@@ -114,6 +115,21 @@ def _trusts(conf: cfg.ConfigOpts) -> Trusts:
     return KeystoneTrusts(conf, section=central.auth_section, roles=central.trusts_delegated_roles)
 
 
+def portable_store_at(address: str, conf: cfg.ConfigOpts) -> PortableStore:
+    """The store at the address, for moving documents; not connected yet.
+
+    `configured`, `elasticsearch` (of the options), or the SQLAlchemy URL of a database. Raises
+    StoreUnavailable.
+    """
+    if address == "configured":
+        return _STORES[conf.storage.backend](conf)
+    if address == "elasticsearch":
+        return _elasticsearch_store(conf)
+    from freezer_api.store.sql import SqlStore  # noqa: PLC0415 - the library may not be installed
+
+    return SqlStore(address)
+
+
 def store_from(conf: cfg.ConfigOpts) -> ManagedStore:
     """The store that the options name; not connected yet. Raises StoreUnavailable for wrong options."""
     return _STORES[conf.storage.backend](conf)
@@ -124,7 +140,7 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
-def _sql_store(conf: cfg.ConfigOpts) -> ManagedStore:
+def _sql_store(conf: cfg.ConfigOpts) -> PortableStore:
     from freezer_api.store.sql import SqlStore  # noqa: PLC0415 - the library may not be installed
 
     if conf.sql.connection == sql.DEFAULT_CONNECTION:
@@ -143,7 +159,7 @@ def _require_writable(database: Path) -> None:
         )
 
 
-def _elasticsearch_store(conf: cfg.ConfigOpts) -> ManagedStore:
+def _elasticsearch_store(conf: cfg.ConfigOpts) -> PortableStore:
     # The library may not be installed, and takes a quarter of a second to import.
     from freezer_api.store.elasticsearch import Cluster, ElasticsearchStore  # noqa: PLC0415
 
@@ -174,7 +190,7 @@ def _elasticsearch_store(conf: cfg.ConfigOpts) -> ManagedStore:
     )
 
 
-_STORES: dict[str, Callable[[cfg.ConfigOpts], ManagedStore]] = {
+_STORES: dict[str, Callable[[cfg.ConfigOpts], PortableStore]] = {
     "sql": _sql_store,
     "sqlalchemy": _sql_store,
     "elasticsearch": _elasticsearch_store,

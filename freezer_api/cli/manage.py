@@ -1,7 +1,8 @@
-"""freezer-manage: make, show and remove the document store.
+"""freezer-manage: make, show, fill, copy and remove the document store.
 
 Exit codes: 0 done; 1 the store cannot be used; 2 wrong arguments or configuration; 3 `db remove`
-was not confirmed.
+was not confirmed; 4 the two stores of `db migrate` cannot be one another's copy; 5 `db import-upstream`
+left out rows that cannot become documents.
 """
 
 import json
@@ -15,8 +16,10 @@ from oslo_config import cfg
 
 from freezer_api import conf as options
 from freezer_api.assembly import store_from
+from freezer_api.cli import transfers
 from freezer_api.errors import StoreUnavailable
 from freezer_api.store.base import Contents, ManagedStore
+from freezer_api.store.transfer import TransferRefused
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -25,6 +28,7 @@ DONE = 0
 STORE_UNAVAILABLE = 1
 WRONG_REQUEST = 2
 NOT_CONFIRMED = 3
+REFUSED = 4
 
 
 def main(
@@ -42,12 +46,25 @@ def main(
     except SystemExit as stop:  # argparse: wrong arguments, --help, --version
         return int(stop.code or DONE)
     try:
-        with closing(make_store(conf)) as store:
-            return _run(conf.category, store, ask)
+        return _carry_out(conf, make_store, ask)
     except cfg.Error as error:  # a value is parsed when it is first asked for
         return _complain(error, WRONG_REQUEST)
-    except StoreUnavailable as error:
-        return _complain(error, STORE_UNAVAILABLE)
+    except (StoreUnavailable, TransferRefused) as error:
+        return _complain(
+            error, REFUSED if isinstance(error, TransferRefused) else STORE_UNAVAILABLE
+        )
+
+
+def _carry_out(
+    conf: cfg.ConfigOpts,
+    make_store: Callable[[cfg.ConfigOpts], ManagedStore],
+    ask: Callable[[str], str],
+) -> int:
+    transfer = transfers.command_of(conf.category)
+    if transfer is not None:
+        return transfer(conf, conf.category)
+    with closing(make_store(conf)) as store:
+        return _run(conf.category, store, ask)
 
 
 def _commands() -> cfg.SubCommandOpt:
@@ -64,6 +81,7 @@ def _add_parsers(categories: Any) -> None:
         help="move the documents to this release's schema while the service runs; may be killed "
         "and run again",
     )
+    transfers.add_parsers(commands)
     show = commands.add_parser("show", help="what there is: names, versions, documents")
     show.add_argument("--json", action="store_true", help="as JSON")
     remove = commands.add_parser("remove", help="remove every document, and the store itself")

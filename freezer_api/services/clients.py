@@ -146,6 +146,11 @@ class ClientService:
             return None
 
 
+def document_id_of(project_id: str, client_id: str, *, is_central: bool) -> str:
+    """The id of the document that holds this client."""
+    return _central_id(client_id) if is_central else _own_id(project_id, client_id)
+
+
 def _own_id(project_id: str, client_id: str) -> str:
     return _digest(f"own\0{project_id}\0{client_id}")
 

@@ -102,7 +102,7 @@ def open_database(connection: str, busy_seconds: float) -> Engine:
         engine = create_engine(url, **options)
     except (ArgumentError, ImportError) as error:
         raise StoreUnavailable(
-            "The database URL of [sql] connection cannot be used (unknown kind of database, "
+            "The database URL ([sql] connection) cannot be used (unknown kind of database, "
             "driver not installed, or no URL at all)"
         ) from error
     if on_sqlite:

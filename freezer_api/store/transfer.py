@@ -13,8 +13,8 @@ from typing import Protocol
 from freezer_api.errors import ApiError
 from freezer_api.store.base import Collection, ManagedStore, Stored
 
-BATCH = 500
-"""Documents that move together: about a megabyte, and a second on the slowest store."""
+BATCH = 2000
+"""Documents that move together: two megabytes, a second or two of one writer."""
 
 
 class PortableStore(ManagedStore, Protocol):

@@ -12,6 +12,7 @@ import pytest
 from freezer_api.cli.manage import main
 from freezer_api.store.base import Collection, Scope
 from freezer_api.store.sql import SqlStore
+from freezer_api.store.sql_schema import SCHEMA_VERSION
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_shows_what_there_is(
     assert manage("db", "show") == 0
     heading, jobs, *others = capsys.readouterr().out.splitlines()
     assert heading.split() == ["name", "version", "documents"]
-    assert jobs.split() == ["jobs", "1", "2"]
+    assert jobs.split() == ["jobs", str(SCHEMA_VERSION), "2"]
     assert [line.split()[0] for line in others] == [
         "actions",
         "sessions",
@@ -85,7 +86,7 @@ def test_shows_json(
     capsys.readouterr()
     assert manage("db", "show", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
-    assert rows[0] == {"name": "jobs", "version": 1, "documents": 2}
+    assert rows[0] == {"name": "jobs", "version": SCHEMA_VERSION, "documents": 2}
 
 
 def test_shows_that_nothing_was_made(
