@@ -1,9 +1,13 @@
 """What an engine is: it makes and consumes the byte stream of one kind of source."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
+
+from freezer_agent.engines.selection import Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,64 @@ class SourceNotes:
             self.names.append(f"{name}: {why}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One file of a backup. `level` is the level whose stream has it."""
+
+    name: bytes
+    kind: str
+    size_bytes: int
+    modified_seconds: float
+    mode: int
+    owner: int
+    group: int
+    link: bytes
+    level: int
+
+
+Streams = Callable[[int], AbstractContextManager[Iterator[bytes]]]
+"""Opens the stream of a level, and closes it."""
+
+
+class Tree(Protocol):
+    """What a backup holds, put together from the listings of its levels. A context manager.
+
+    Kept in a file of its own, so that a million names take no memory.
+    """
+
+    def add_level(self, chunks: Iterable[bytes], *, has_contents: bool) -> None:
+        """The next level, 0 first: its listing, or its stream (`has_contents`)."""
+        ...
+
+    def entries(self, selection: Selection) -> Iterator[Entry]:
+        """The selected names of the newest level, those of a directory together."""
+        ...
+
+    def restore(
+        self,
+        selection: Selection,
+        streams: Streams,
+        target: Path,
+        notes: SourceNotes,
+    ) -> int:
+        """Bring the selected names into `target`, and return how many they are.
+
+        Only those streams are asked for that have something
+        selected. What is there under a selected name is replaced; nothing else is touched. A
+        failure before everything is extracted leaves `target` as it was.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
 class Engine(Protocol):
     """Makes the stream of a source and turns streams back into it.
 
@@ -76,4 +138,12 @@ class Engine(Protocol):
         Never writes outside `target`, whatever the stream says. If `chunks` raises, the error is
         passed on unchanged after the engine has ended its programs.
         """
+        ...
+
+
+class Browsable(Protocol):
+    """An engine whose streams hold files by name."""
+
+    def tree(self, work: Path) -> Tree:
+        """An empty tree. `work` is a private directory for it."""
         ...

@@ -21,6 +21,7 @@ from freezer_agent.engines.tar_listing import Listing
 from freezer_agent.engines.tar_members import Kind, Member, MemberWalk
 from freezer_agent.engines.tar_messages import TarMessages, readable
 from freezer_agent.engines.tar_snapshot import copy_without_moved
+from freezer_agent.engines.tar_tree import TarTree
 from freezer_agent.errors import CommandFailed, EngineError
 
 PROGRAMS = ("gnutar", "gtar", "tar")
@@ -119,10 +120,28 @@ class TarEngine:
         would reach out of the target. EngineError if tar could not extract everything.
         """
         messages = _RestoreMessages(notes)
+        stream = guarded(chunks, os.fsencode(target), messages.miss)
+        self._extract(target, stream, messages, ("--incremental",))
+
+    def tree(self, work: Path) -> TarTree:
+        """An empty tree, for the levels of a chain."""
+
+        def extract(target: Path, chunks: Iterable[bytes], notes: SourceNotes) -> None:
+            self._extract(target, chunks, _RestoreMessages(notes), ())
+
+        return TarTree(work, extract)
+
+    def _extract(
+        self,
+        target: Path,
+        chunks: Iterable[bytes],
+        messages: "_RestoreMessages",
+        options: Sequence[str],
+    ) -> None:
         try:
             processes.feed_in(
-                self._restore_arguments(target),
-                guarded(chunks, os.fsencode(target), messages.miss),
+                self._restore_arguments(target, options),
+                chunks,
                 env=_ENVIRONMENT,
                 on_error_line=messages.take,
             )
@@ -168,12 +187,12 @@ class TarEngine:
             os.fsdecode(name),
         ]
 
-    def _restore_arguments(self, target: Path) -> list[str]:
+    def _restore_arguments(self, target: Path, options: Sequence[str]) -> list[str]:
         return [
             str(self._tar_program),
             "--extract",
             "--file=-",
-            "--incremental",
+            *options,
             "--preserve-permissions",
             "--warning=no-timestamp",
             "--quoting-style=escape",

@@ -100,6 +100,30 @@ class Member:
         """The names that tar found in a directory, each after a letter, or nothing."""
         return self._extensions.get(ord("D")) or self.records().get(b"GNU.dumpdir", b"")
 
+    @property
+    def mode(self) -> int:
+        """The permission bits."""
+        return _number(self._header[100:108]) & 0o7777
+
+    @property
+    def owner(self) -> int:
+        """The user's number."""
+        return self._numbered(b"uid", self._header[108:116])
+
+    @property
+    def group(self) -> int:
+        """The group's number."""
+        return self._numbered(b"gid", self._header[116:124])
+
+    @property
+    def modified_seconds(self) -> float:
+        """When the content was changed last, since 1970."""
+        text = self.records().get(b"mtime")
+        try:
+            return float(text) if text is not None else _number(self._header[136:148])
+        except ValueError:
+            raise Damaged("the archive holds a member with a time that is no number") from None
+
     def records(self) -> dict[bytes, bytes]:
         """The pax records of the member; the last one of a key counts."""
         raw = self._extensions.get(ord("x"), b"")
@@ -115,6 +139,10 @@ class Member:
             records[match[2]] = raw[match.end() : end - 1]
             at = end
         return records
+
+    def _numbered(self, key: bytes, field: bytes) -> int:
+        text = self.records().get(key)
+        return int(text) if text is not None and text.isdigit() else _number(field)
 
     def _size(self) -> int:
         if b" size=" in self._extensions.get(ord("x"), b""):
@@ -267,6 +295,8 @@ def _block_sum(block: bytes) -> int:
 def _number(field: bytes) -> int:
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
+    if field[0] == 0xFF:
+        return int.from_bytes(field, "big", signed=True)
     digits = field.strip(b"\0 ")
     if not digits:
         return 0

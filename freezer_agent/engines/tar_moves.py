@@ -19,7 +19,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from freezer_agent.errors import EngineError
@@ -86,57 +86,45 @@ def without_moves(records: bytes) -> bytes:
 
 
 class FormerPlaces:
-    """Finds out where the directories of the new state are in the target, and moves them."""
+    """Finds out where each directory of the new state is in the old one.
+
+    `entries_of` tells what is in a directory of the old state; None if there is no such directory.
+    """
 
     def __init__(
-        self, target: bytes, moves: Sequence[Move], directories: Mapping[bytes, bytes]
+        self,
+        moves: Sequence[Move],
+        directories: Mapping[bytes, bytes],
+        entries_of: Callable[[bytes], "Entries | None"],
     ) -> None:
-        self._target = target
         self._moves = moves
         self._directories = directories
-        self._sources: dict[bytes, bytes] = {}
+        self._entries_of = entries_of
+        self._sources = {_ROOT: _ROOT}
+        self.missing: list[bytes] = []
+        """Directories that should have unchanged files, which are nowhere."""
 
-    def carry_out(self) -> list[bytes]:
-        """Make the moves; the names of files that should be unchanged and are nowhere.
+    def choose(self) -> dict[bytes, bytes]:
+        """The former place of each directory that has to be moved by itself, by its new place.
 
-        A directory without a former place is left to the archive, which brings what is in it. In
-        the end no name that is a directory in the new state is a link or a file.
+        A directory without a former place is left to the archive, which brings what is in it.
         """
-        missing = self._choose()
-        roots = [name for name in self._sources if self._is_root(name)]
-        try:
-            self._rearrange(roots)
-            for name in sorted(self._directories, key=_depth):
-                path = self._path(name)
-                if name != _ROOT and _exists(path) and not _is_directory(path):
-                    os.unlink(path)
-        except OSError as error:
-            where = os.fsdecode(error.filename or self._target)
-            raise EngineError(
-                f"a moved directory cannot be put into place: {where}: {error.strerror}"
-            ) from error
-        return missing
-
-    def _choose(self) -> list[bytes]:
-        """Settle the former place of each directory: those that moved first, then from the top."""
         claimed: set[bytes] = set()
-        missing: list[bytes] = []
         moved = {move.destination for move in self._moves}
         order = sorted(self._directories, key=lambda name: (name not in moved, _depth(name)))
-        self._sources[_ROOT] = _ROOT
         for name in order:
             if name == _ROOT:
                 continue
             wanted = _Wanted.of(self._directories[name])
             candidates = self._candidates(name) if name in moved else self._unmoved(name)
             found = [one for one in dict.fromkeys(candidates) if one not in claimed]
-            best = wanted.best_of({one: self._entries(one) for one in found})
+            best = wanted.best_of({one: self._entries_of(one) for one in found})
             if best is not None:
                 claimed.add(best)
                 self._sources[name] = best
-            if wanted.unchanged and (best is None or wanted.lacking(self._entries(best))[0]):
-                missing.append(name)
-        return missing
+            if wanted.unchanged and (best is None or wanted.lacking(self._entries_of(best))[0]):
+                self.missing.append(name)
+        return {name: self._sources[name] for name in self._sources if self._is_root(name)}
 
     def _candidates(self, name: bytes) -> Iterator[bytes]:
         """Where a moved directory may be now: its source as it is named, or before other moves.
@@ -163,15 +151,54 @@ class FormerPlaces:
             return False
         return self._sources[name] != _joined(self._sources.get(parent, _SCRATCH), last)
 
-    def _rearrange(self, roots: Sequence[bytes]) -> None:
+
+class PlacedDirectories:
+    """Moves directories of a target."""
+
+    def __init__(self, target: bytes) -> None:
+        self._target = target
+
+    def carry_out(self, roots: Mapping[bytes, bytes], directories: Iterable[bytes]) -> None:
+        """Move what `FormerPlaces` chose.
+
+        In the end no name of `directories` is a link or a file. EngineError if something could
+        not be moved.
+        """
+        try:
+            if roots:
+                self._rearrange(roots)
+            for name in sorted(directories, key=_depth):
+                path = self._path(name)
+                if name != _ROOT and _exists(path) and not _is_directory(path):
+                    os.unlink(path)
+        except OSError as error:
+            where = os.fsdecode(error.filename or self._target)
+            raise EngineError(
+                f"a moved directory cannot be put into place: {where}: {error.strerror}"
+            ) from error
+
+    def entries(self, name: bytes) -> "Entries | None":
+        """What is in a directory of the target; None if it is none, or behind a link."""
+        path = self._target
+        for part in name.split(b"/") if name else ():
+            path = os.path.join(path, part)
+            if not _is_directory(path):
+                return None
+        directories: set[bytes] = set()
+        others: set[bytes] = set()
+        with os.scandir(path) as entries:
+            for entry in entries:
+                kind = directories if entry.is_dir(follow_symlinks=False) else others
+                kind.add(entry.name)
+        return Entries(directories=directories, others=others)
+
+    def _rearrange(self, roots: Mapping[bytes, bytes]) -> None:
         """Take all aside, the deepest first, then put all into place, the highest first."""
-        if not roots:
-            return
         scratch = tempfile.mkdtemp(prefix=b".freezer-moves-", dir=self._target)
         aside = {name: os.path.join(scratch, b"%d" % n) for n, name in enumerate(roots)}
-        for name in sorted(roots, key=lambda one: _depth(self._sources[one]), reverse=True):
-            os.rename(self._path(self._sources[name]), aside[name])
-        for name in sorted(roots, key=_depth):
+        for name in deepest_first(roots):
+            os.rename(self._path(roots[name]), aside[name])
+        for name in highest_first(roots):
             self._make_way(name, os.path.join(scratch, b"old"))
             os.rename(aside[name], self._path(name))
             if _exists(os.path.join(scratch, b"old")):
@@ -194,27 +221,24 @@ class FormerPlaces:
         elif _exists(path):
             os.unlink(path)
 
-    def _entries(self, name: bytes) -> "_Entries | None":
-        """What is in a directory of the target; None if it is none, or behind a link."""
-        path = self._target
-        for part in name.split(b"/") if name else ():
-            path = os.path.join(path, part)
-            if not _is_directory(path):
-                return None
-        directories: set[bytes] = set()
-        others: set[bytes] = set()
-        with os.scandir(path) as entries:
-            for entry in entries:
-                kind = directories if entry.is_dir(follow_symlinks=False) else others
-                kind.add(entry.name)
-        return _Entries(directories=directories, others=others)
-
     def _path(self, name: bytes) -> bytes:
         return os.path.join(self._target, name) if name else self._target
 
 
+def deepest_first(roots: Mapping[bytes, bytes]) -> list[bytes]:
+    """The new places, so that what is inside another old place is taken out of it first."""
+    return sorted(roots, key=lambda name: _depth(roots[name]), reverse=True)
+
+
+def highest_first(roots: Mapping[bytes, bytes]) -> list[bytes]:
+    """The new places, so that a directory is there before what is put into it."""
+    return sorted(roots, key=_depth)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Entries:
+class Entries:
+    """The names in a directory."""
+
     directories: set[bytes]
     others: set[bytes]
 
@@ -234,7 +258,7 @@ class _Wanted:
             directories={entry[1:] for entry in entries if entry[:1] == b"D"},
         )
 
-    def best_of(self, places: Mapping[bytes, _Entries | None]) -> bytes | None:
+    def best_of(self, places: Mapping[bytes, Entries | None]) -> bytes | None:
         """The first of the places that lack least."""
         return min(
             (name for name, entries in places.items() if entries is not None),
@@ -242,9 +266,9 @@ class _Wanted:
             default=None,
         )
 
-    def lacking(self, entries: _Entries | None) -> tuple[int, int]:
+    def lacking(self, entries: Entries | None) -> tuple[int, int]:
         """How many unchanged files are not there, and how many directories."""
-        there = entries or _Entries(directories=set(), others=set())
+        there = entries or Entries(directories=set(), others=set())
         return (len(self.unchanged - there.others), len(self.directories - there.directories))
 
 
