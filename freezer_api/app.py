@@ -15,11 +15,14 @@ from freezer_api.http.middleware import JsonOnly, RouteSeen
 from freezer_api.http.paging import Paging
 from freezer_api.identity.middleware import Identity, ReadIdentity
 from freezer_api.identity.trusts import Trusts
+from freezer_api.openapi.document import describe
+from freezer_api.policies import list_rules
 from freezer_api.policies.enforcer import Enforcer
 from freezer_api.resources import (
     actions,
     backups,
     clients,
+    description,
     health,
     home,
     jobs,
@@ -110,6 +113,7 @@ def make_app(
         "/healthcheck": health.Liveness(disabled_by),
         "/healthcheck/ready": health.Readiness(store, disabled_by, seconds),
         "/v2": home.Home(),
+        "/v2/openapi.json": description.Description(describe(list_rules())),
         "/v2/{project_id}/backups": backups.Backups(backup_service, edge),
         "/v2/{project_id}/backups/{backup_id}": backups.Backup(backup_service, edge),
         "/v2/{project_id}/clients": clients.Clients(client_service, edge),

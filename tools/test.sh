@@ -26,6 +26,7 @@ tests use, and a real Elasticsearch, which it starts and stops by itself on the 
 
 Optional suites:
   docs            build the manual and the API reference with Sphinx, warnings being errors
+  hostile         at least 20,000 requests that Schemathesis makes up, to SQLite and to Elasticsearch
   slow            the tests that take more than ten seconds each
 
 Environment:
@@ -43,7 +44,7 @@ while [ $# -gt 0 ]; do
         --suite)
             shift
             case ${1:-} in
-                docs | slow) suites+=("$1") ;;
+                docs | hostile | slow) suites+=("$1") ;;
                 *)
                     echo "There is no suite '${1:-}'. Try: tools/test.sh --help" >&2
                     exit 2
@@ -143,13 +144,16 @@ shell_scripts() {
 }
 
 run_tests() {
-    local arguments=(-q --durations=10)
+    local arguments=(-q --durations=10) left_out="" mark
     # Then a default service that is missing fails its tests instead of skipping them.
     [ "${CI:-}" = true ] && export FREEZER_REQUIRE_SERVICES=1
     if $fast; then
         arguments+=(tests/unit -m "not service and not slow")
-    elif ! wants slow; then
-        arguments+=(-m "not slow")
+    else
+        for mark in hostile slow; do
+            wants "$mark" || left_out+="${left_out:+ and }not $mark"
+        done
+        arguments+=(-m "$left_out")
     fi
     "$venv/bin/python" -m pytest "${arguments[@]}" ${pytest_arguments[@]+"${pytest_arguments[@]}"}
 }

@@ -122,7 +122,7 @@ def test_an_operation_answers_as_its_sample_says(
     assert answer.status_code == operation.status, answer.text
     if operation.response:
         assert_same_shape(SAMPLES[operation.response], answer.json, operation.response)
-    elif operation.path != "/healthcheck":
+    elif operation.path not in {"/healthcheck", "/v2/openapi.json"}:
         assert answer.content == b""
 
 

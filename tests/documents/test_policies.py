@@ -50,6 +50,7 @@ def test_every_route_that_keeps_documents_names_a_rule() -> None:
         ("GET", "/healthcheck"),
         ("GET", "/healthcheck/ready"),
         ("GET", "/v2"),
+        ("GET", "/v2/openapi.json"),
     }
 
 
