@@ -140,7 +140,7 @@ missing_service() {
 }
 
 shell_scripts() {
-    "$venv/bin/shellcheck" --external-sources tools/*.sh devstack/plugin.sh devstack/settings .ci/run
+    "$venv/bin/shellcheck" --external-sources tools/*.sh devstack/plugin.sh devstack/settings devstack/lib/* tests/unit/devstack/stand_ins.sh .ci/run
 }
 
 run_tests() {
