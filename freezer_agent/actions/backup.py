@@ -49,6 +49,15 @@ class Stored:
     index_sha256: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choice:
+    """The backup to make, what it builds on, and what the engine needs for it."""
+
+    backup: Backup
+    state: EngineState
+    base: Mapping[str, Any]
+
+
 class BackupAction:
     """Make one backup of a file tree.
 
@@ -92,7 +101,8 @@ class BackupAction:
         warnings = [*self._codings.remarks]
         with self._storage, self._locked(), tempfile.TemporaryDirectory("-freezer") as work:
             started_at = self._clock()
-            backup, state = self._choose(Path(work), started_at, warnings)
+            choice = self._choose(Path(work), started_at, warnings)
+            backup = choice.backup
             log.info("backup %s of %s begins", backup.label, self._request.source)
             notes = SourceNotes()
             self._progress.follow(lambda: notes.files)
@@ -104,7 +114,7 @@ class BackupAction:
                     dereference=self._request.dereference,
                 )
             coding = self._codings.begin(self._catalog.place(backup))
-            stored = self._store(backup, coding, state, notes, started_at)
+            stored = self._store(choice, coding, notes, started_at)
             ended_at = self._clock()
             pruned = self._remove_old(backup, warnings)
         document = {
@@ -136,7 +146,7 @@ class BackupAction:
         work: Path,
         now: datetime,
         warnings: list[str],
-    ) -> tuple[Backup, EngineState]:
+    ) -> _Choice:
         chains = self._catalog.chains(self._names)
         # Only what bears today's name is continued: a chain lies in one folder.
         own = [chain for chain in chains if chain.name == self._names[0]]
@@ -156,7 +166,13 @@ class BackupAction:
         identity = choose_id(chains, base, now)
         backup = Backup(name=self._names[0], id=identity)
         state = EngineState(previous=previous if base is not None else None, next=work / "next")
-        return backup, state
+        return _Choice(backup=backup, state=state, base=self._told_base(base))
+
+    def _told_base(self, base: Backup | None) -> Mapping[str, Any]:
+        """What restoring goes by, so that no other backup can take the place of the base."""
+        if base is None:
+            return {"base": None, "base_sha256": None}
+        return {"base": base.label, "base_sha256": self._catalog.metadata(base).get("sha256")}
 
     def _hindrance(self, chain: Chain, base: Backup, now: datetime) -> str | None:
         levels = find_levels(chain.backups, base).backups
@@ -186,17 +202,17 @@ class BackupAction:
 
     def _store(
         self,
-        backup: Backup,
+        choice: _Choice,
         coding: Coding,
-        state: EngineState,
         notes: SourceNotes,
         started_at: datetime,
     ) -> Stored:
+        backup, state = choice.backup, choice.state
         if self._request.dry_run:
             return self._stream_away(coding, state, notes)
         try:
             stored = self._write(backup, coding, state, notes)
-            published = self._published(notes, stored, started_at)
+            published = {**self._published(notes, stored, started_at), **choice.base}
             self._catalog.publish(backup, coding.completed(published))
         except BaseException as error:
             error.add_note(self._discard(backup))

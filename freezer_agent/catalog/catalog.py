@@ -86,7 +86,7 @@ class Catalog:
                 raise Damaged(f"the metadata object {key!r} is far larger than any agent writes it")
         try:
             document = json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Damaged(f"the metadata object {key!r} is no JSON: {error}") from error
         if not isinstance(document, dict):
             raise Damaged(f"the metadata object {key!r} is no JSON object")

@@ -103,7 +103,8 @@ def open_metadata(metadata: Mapping[str, Any], place: str, keys: Keys) -> bytes:
             break
     else:
         raise WrongKey(_no_key(slots, keys, place))
-    if not hmac.compare_digest(str(metadata.get(_TAG)), _tag(metadata, data_key, place)):
+    tag = _tag(metadata, data_key, place)
+    if not hmac.compare_digest(str(metadata.get(_TAG)).encode(errors="replace"), tag.encode()):
         raise Damaged(
             f"the metadata of {place} is not what the agent wrote; "
             "restore from another copy or date"

@@ -242,6 +242,8 @@ def forged(world: World, change: Callable[[dict[str, Any]], None]) -> None:
         {"added": "by somebody"},
         {"metadata_tag": "0" * 64},
         {"metadata_tag": None},
+        {"metadata_tag": "é"},
+        {"metadata_tag": ["\ud800"]},
         {"key_slots": []},
         {"key_slots": [5]},
         {"key_slots": "none"},
