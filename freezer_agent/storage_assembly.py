@@ -5,7 +5,7 @@ The libraries of the kinds are imported only when one of them is chosen: some ta
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 from freezer_agent.errors import RequestInvalid
@@ -178,9 +178,10 @@ def _s3(choice: S3Storage, network: Network) -> BuiltStorage:
         bucket=choice.container,
         segment_bytes=choice.segment_bytes,
         attempts=network.attempts,
+        pace=network.upload,
     )
     return BuiltStorage(
-        storage=_throttled(s3, network),
+        storage=_throttled(s3, replace(network, upload=None)),
         place=f"s3:{client}/{choice.container} as {choice.access_key}",
         remove_leftovers=s3.remove_leftovers,
     )
@@ -202,9 +203,10 @@ def _swift(choice: SwiftStorage, network: Network) -> BuiltStorage:
         container=choice.container,
         segment_bytes=choice.segment_bytes,
         attempts=network.attempts,
+        pace=network.upload,
     )
     return BuiltStorage(
-        storage=_throttled(swift, network),
+        storage=_throttled(swift, replace(network, upload=None)),
         place=f"swift:{owner}/{choice.container}",
         remove_leftovers=swift.remove_leftovers,
     )

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 _OUTPUT_BYTES = 1 << 20
 
 _BZIP2_BLOCK_BYTES = 4 * 900_000
-# Half of what the library takes for itself, which keeps the agent well under 128 MiB.
-_ZSTD_JOB_BYTES = 4 << 20
+# An eighth of what the library takes for itself. Jobs of 4 MiB took 40 MiB more memory, as much as
+# a storage with segments does, and made the result 0.9 % smaller; the speed is the same.
+_ZSTD_JOB_BYTES = 1 << 20
 _XZ_BLOCK_BYTES = 4 << 20
 # Preset 6 as it is needs 94 MiB for each encoder. With this dictionary it needs 24 MiB, so two of
 # them fit beside the rest in 128 MiB; on 16 MB of programs the result grew by 1 %.

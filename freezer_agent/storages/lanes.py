@@ -12,9 +12,8 @@ from functools import partial
 
 from freezer_agent.errors import StorageError, StorageUnavailable
 from freezer_agent.pipeline.streams import rechunk
+from freezer_agent.storages.cutting import PIECE_BYTES
 
-# All storages share the pieces, so their size and the queues bound the memory together.
-_PIECE_BYTES = 256 * 1024
 # How long to wait for storages that clean up after the stream itself has failed.
 _CLEANING_SECONDS = 60.0
 
@@ -39,7 +38,7 @@ def fan_out(chunks: Iterable[bytes], lanes: Sequence["Lane"]) -> None:
     for lane in lanes:
         lane.start()
     try:
-        for piece in rechunk(chunks, _PIECE_BYTES):
+        for piece in rechunk(chunks, PIECE_BYTES):
             taken = [lane.put(piece) for lane in lanes]
             if not any(taken):
                 break

@@ -27,7 +27,7 @@ from freezer_agent.errors import (
 )
 from freezer_agent.storages.base import ContainerUsage, StoredObject
 from freezer_agent.storages.claims import HIDDEN, Claim, create_alone, is_hidden
-from freezer_agent.storages.cutting import segments
+from freezer_agent.storages.cutting import Pace, Pieces, segments
 from freezer_agent.storages.keys import folder_parts, key_parts
 from freezer_agent.storages.names import Escapes
 from freezer_agent.storages.resuming import resumed
@@ -39,6 +39,7 @@ from freezer_model.clock import Clock, utc_now
 _Names = list[str]
 
 _CHUNK_BYTES = 1 << 18
+_NOTHING = Pieces()
 _LEAST_PART_BYTES = 5 * 1024 * 1024
 # A service takes 10,000 parts: the size doubles three times on the way there.
 _PARTS_OF_ONE_SIZE = 2500
@@ -65,6 +66,7 @@ class S3:
         bucket: str,
         segment_bytes: int,
         attempts: Attempts,
+        pace: Pace | None = None,
         clock: Clock = utc_now,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -73,6 +75,7 @@ class S3:
         self._prefix = f"{prefix}/" if prefix else ""
         self._part_bytes = max(segment_bytes, _LEAST_PART_BYTES)
         self._attempts = attempts
+        self._pace = pace
         self._clock = clock
         self._sleep = sleep
 
@@ -80,16 +83,16 @@ class S3:
         """Store the whole of `chunks`, or nothing; replaces an object of that key."""
         name = self._name(key)
         pieces = segments(chunks, self._size_of_part)
-        piece = next(pieces, b"")
-        if len(piece) < self._part_bytes:
+        piece = next(pieces, _NOTHING)
+        if piece.size_bytes < self._part_bytes:
             self._put(name, piece)
-            return len(piece)
+            return piece.size_bytes
         upload = self._begin(name)
         try:
-            while piece:
+            while piece.size_bytes:
                 upload.put(piece)
-                piece = b""  # one part in memory is enough
-                piece = next(pieces, b"")
+                piece = _NOTHING  # one part in memory is enough
+                piece = next(pieces, _NOTHING)
             upload.complete()
         except BaseException:
             with contextlib.suppress(StorageError):
@@ -104,7 +107,7 @@ class S3:
 
     def put_claim(self, name: str) -> None:
         """For `create`."""
-        self._put(name, b"claim")
+        self._put(name, Pieces([b"claim"]))
 
     def claims(self, prefix: str) -> Iterator[Claim]:
         """For `create`."""
@@ -170,7 +173,7 @@ class S3:
     def _size_of_part(self, number: int) -> int:
         return self._part_bytes << min(3, number // _PARTS_OF_ONE_SIZE)
 
-    def _put(self, name: str, content: bytes, **given: Any) -> None:
+    def _put(self, name: str, content: Pieces, **given: Any) -> None:
         """Store an object; makes the bucket if that is what is missing."""
         self._with_bucket(
             "put_object",
@@ -186,13 +189,13 @@ class S3:
         if self._exists(name):
             raise ObjectExists(key)
         try:
-            self._put(name, content, IfNoneMatch="*")
+            self._put(name, Pieces([content]), IfNoneMatch="*")
         except AccessRefused as error:
             if self._client.code_of(error) == "PreconditionFailed":
                 raise ObjectExists(key) from error
             if self._client.code_of(error) != "NotImplemented":
                 raise
-            self._put(name, content)
+            self._put(name, Pieces([content]))
 
     def _exists(self, name: str) -> bool:
         try:
@@ -289,12 +292,16 @@ class S3:
 
     def _ask(self, operation: str, what: str, **given: Any) -> dict[str, Any]:
         """One call about the bucket, as often as the attempts allow: all of them can be repeated."""
-        return attempt(
-            lambda: self._client.call(
-                operation, f"cannot {what} in {self}", Bucket=self._bucket, **given
-            ),
-            self._attempts,
-        )
+
+        def ask_once() -> dict[str, Any]:
+            sent = dict(given)
+            if isinstance(body := sent.get("Body"), Pieces):
+                sent["Body"] = body.reader(self._pace)
+            return self._client.call(
+                operation, f"cannot {what} in {self}", Bucket=self._bucket, **sent
+            )
+
+        return attempt(ask_once, self._attempts)
 
     def __str__(self) -> str:
         return f"{self._client}/{self._bucket}"
@@ -310,7 +317,7 @@ class _Upload:
         self._parts: list[dict[str, Any]] = []
         self.size_bytes = 0
 
-    def put(self, content: bytes) -> None:
+    def put(self, content: Pieces) -> None:
         """Send the next part."""
         number = len(self._parts) + 1
         answer = self._ask(
@@ -322,7 +329,7 @@ class _Upload:
             **self._given,
         )
         self._parts.append({"PartNumber": number, "ETag": answer["ETag"]})
-        self.size_bytes += len(content)
+        self.size_bytes += content.size_bytes
 
     def complete(self) -> None:
         """Make the parts one object. This is what makes it visible."""
@@ -336,5 +343,5 @@ class _Upload:
             self._ask("abort_multipart_upload", f"abort {self._name!r}", **self._given)
 
 
-def _md5(content: bytes) -> str:
-    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+def _md5(content: Pieces) -> str:
+    return base64.b64encode(content.md5()).decode()

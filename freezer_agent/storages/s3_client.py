@@ -67,7 +67,11 @@ class S3Client:
             return
         config = Config(
             region_name=self._region,
-            s3={"addressing_style": str(self._addressing)},
+            s3={
+                "addressing_style": str(self._addressing),
+                # The MD5 sum of every body is signed; another digest would read it once more.
+                "payload_signing_enabled": False,
+            },
             connect_timeout=self._timeout_seconds,
             read_timeout=self._timeout_seconds,
             # Repeating is done by one loop for all storages.

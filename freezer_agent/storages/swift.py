@@ -27,7 +27,7 @@ from freezer_agent.errors import (
 )
 from freezer_agent.storages.base import ContainerUsage, StoredObject
 from freezer_agent.storages.claims import HIDDEN, Claim, create_alone, is_hidden
-from freezer_agent.storages.cutting import segments
+from freezer_agent.storages.cutting import Pace, Pieces, segments
 from freezer_agent.storages.keys import folder_parts, key_parts
 from freezer_agent.storages.names import Escapes
 from freezer_agent.storages.resuming import resumed
@@ -47,6 +47,7 @@ _Names = list[str]
 _Entries = list[dict[str, Any]]
 
 _CHUNK_BYTES = 1 << 18
+_NOTHING = Pieces()
 # Nobody can see from here whether a writer lives: one that wrote nothing for so long does not.
 _LEFT_AFTER = timedelta(days=1)
 # Names of objects are UTF-8.
@@ -57,7 +58,8 @@ class Swift:
     """Objects of `container`, which may have a prefix behind a slash.
 
     The container is made when the first object is written. Every upload is checked against its
-    MD5 sum by the cluster and again here. For `create` see `claims`.
+    MD5 sum by the cluster and again here, and sent as fast as `pace` lets it. For `create` see
+    `claims`.
     """
 
     kind = "swift"
@@ -69,6 +71,7 @@ class Swift:
         container: str,
         segment_bytes: int,
         attempts: Attempts,
+        pace: Pace | None = None,
         clock: Clock = utc_now,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -79,23 +82,23 @@ class Swift:
         self._attempts = attempts
         self._clock = clock
         self._sleep = sleep
-        self._objects = LargeObjects(account, self._container, attempts)
+        self._objects = LargeObjects(account, self._container, attempts, pace)
 
     def write(self, key: str, chunks: Iterable[bytes]) -> int:
         """Store the whole of `chunks`, or nothing visible; replaces an object of that key."""
         name = self._name(key)
         former = attempt(lambda: self._objects.segments_of(name), self._attempts)
         pieces = segments(chunks, lambda _: self._segment_bytes)
-        piece = next(pieces, b"")
-        if len(piece) < self._segment_bytes:
+        piece = next(pieces, _NOTHING)
+        if piece.size_bytes < self._segment_bytes:
             size_bytes = self._put(name, piece).size_bytes
         else:
             upload = _Upload(self._put, self._objects, name)
             try:
-                while piece:
+                while piece.size_bytes:
                     upload.put(piece)
-                    piece = b""  # one segment in memory is enough
-                    piece = next(pieces, b"")
+                    piece = _NOTHING  # one segment in memory is enough
+                    piece = next(pieces, _NOTHING)
                 upload.join()
             except BaseException:
                 with contextlib.suppress(StorageError):
@@ -113,7 +116,7 @@ class Swift:
 
     def put_claim(self, name: str) -> None:
         """For `create`."""
-        self._put(name, b"claim")
+        self._put(name, Pieces([b"claim"]))
 
     def claims(self, prefix: str) -> Iterator[Claim]:
         """For `create`."""
@@ -184,7 +187,7 @@ class Swift:
             raise AccessRefused(f"{key!r} is no key of this storage: such names are hidden in it")
         return name
 
-    def _put(self, name: str, content: bytes, **given: Any) -> Segment:
+    def _put(self, name: str, content: Pieces, **given: Any) -> Segment:
         """Store an object; makes the container if that is what is missing."""
         try:
             return self._objects.put(name, content, **given)
@@ -200,7 +203,7 @@ class Swift:
 
     def _put_new(self, key: str, name: str, content: bytes) -> None:
         try:
-            self._put(name, content, headers={"if-none-match": "*"})
+            self._put(name, Pieces([content]), headers={"if-none-match": "*"})
         except AccessRefused as error:
             if getattr(error.__cause__, "http_status", None) == 412:
                 raise ObjectExists(key) from error
@@ -310,7 +313,7 @@ class _Upload:
         """What the segments sum up to."""
         return sum(segment.size_bytes for segment in self._stored)
 
-    def put(self, content: bytes) -> None:
+    def put(self, content: Pieces) -> None:
         """Send the next segment."""
         self._stored.append(self._put(f"{self._folder}/{len(self._stored):08}", content))
 

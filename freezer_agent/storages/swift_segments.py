@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote
 import swiftclient.client
 
 from freezer_agent.errors import ObjectNotFound, StorageUnavailable
+from freezer_agent.storages.cutting import Pace, Pieces
 from freezer_agent.storages.retrying import Attempts, attempt
 from freezer_agent.storages.swift_account import SwiftAccount
 
@@ -39,14 +40,21 @@ class Segment:
 class LargeObjects:
     """The large objects of one container."""
 
-    def __init__(self, account: SwiftAccount, container: str, attempts: Attempts) -> None:
+    def __init__(
+        self,
+        account: SwiftAccount,
+        container: str,
+        attempts: Attempts,
+        pace: Pace | None = None,
+    ) -> None:
+        self._pace = pace
         self._account = account
         self._container = container
         self._attempts = attempts
 
-    def put(self, name: str, content: bytes, **given: Any) -> Segment:
+    def put(self, name: str, content: Pieces, **given: Any) -> Segment:
         """Store one object; tried again as often as the attempts allow, with its checksum."""
-        etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        etag = content.md5().hex()
         doing = f"cannot write {name!r} to {self._account}/{self._container}"
 
         def put_once() -> None:
@@ -55,8 +63,8 @@ class LargeObjects:
                 doing,
                 self._container,
                 name,
-                contents=content,
-                content_length=len(content),
+                contents=content.reader(self._pace),
+                content_length=content.size_bytes,
                 etag=etag,
                 content_type="application/octet-stream",
                 **given,
@@ -65,7 +73,7 @@ class LargeObjects:
                 raise StorageUnavailable(f"{doing}: it arrived with another checksum")
 
         attempt(put_once, self._attempts)
-        return Segment(name=name, etag=etag, size_bytes=len(content))
+        return Segment(name=name, etag=etag, size_bytes=content.size_bytes)
 
     def join(self, name: str, segments: list[Segment]) -> None:
         """Make the segments one object under `name`. This is what makes it visible."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from freezer_agent.errors import AccessRefused, ObjectNotFound, StorageFull, StorageUnavailable
+from freezer_agent.storages.cutting import Pieces
 from freezer_agent.storages.retrying import Attempts
 from freezer_agent.storages.s3 import S3
 from freezer_agent.storages.s3_client import Addressing, S3Client, _answered
@@ -103,7 +104,7 @@ class TestBadDays:
     def test_what_a_crash_leaves_is_aborted_after_a_day(self, make: Make) -> None:
         storage = make()
         storage.write("a", [b"x"])
-        storage._begin("left/data").put(bytes(5 * MIB))
+        storage._begin("left/data").put(Pieces([bytes(5 * MIB)]))
         assert keys_of(storage) == ["a"]
         assert storage.remove_leftovers() == []
         later = make(clock=lambda: datetime.now(UTC) + timedelta(days=1, minutes=5))
@@ -149,7 +150,7 @@ class TestBadDays:
         wanted = [f"many/{number:04}" for number in range(1_100)]
         storage.write(wanted[0], [b"x"])
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda key: storage._put(key, b"x"), wanted[1:]))
+            list(pool.map(lambda key: storage._put(key, Pieces([b"x"])), wanted[1:]))
         assert keys_of(storage) == wanted
 
     def test_a_name_that_begins_the_same_is_another_folder(self, make: Make) -> None:

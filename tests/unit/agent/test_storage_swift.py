@@ -23,7 +23,7 @@ from freezer_agent.errors import (
     StorageUnavailable,
 )
 from freezer_agent.storages.claims import Claim, create_alone
-from freezer_agent.storages.cutting import segments
+from freezer_agent.storages.cutting import Pieces, segments
 from freezer_agent.storages.resuming import resumed
 from freezer_agent.storages.retrying import Attempts
 from freezer_agent.storages.swift import Swift
@@ -231,7 +231,7 @@ class TestBadDays:
         storage.write("a/data", [os.urandom(250 * KIB)])
         whole = names_in(storage)
         for number in range(3):
-            storage._put(f"a/segments/0123456789abcdef/{number:08}", b"left by a crash")
+            storage._put(f"a/segments/0123456789abcdef/{number:08}", Pieces([b"left by a crash"]))
         assert keys_of(storage) == ["a/data"]
         assert storage.remove_leftovers() == []
         tomorrow = make(clock=lambda: datetime.now(UTC) + timedelta(days=1, minutes=5))
@@ -352,7 +352,7 @@ class TestBadDays:
         wanted = [f"many/{number:04}" for number in range(1_100)]
         storage.write(wanted[0], [b"x"])
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda key: storage._put(key, b"x"), wanted[1:]))
+            list(pool.map(lambda key: storage._put(key, Pieces([b"x"])), wanted[1:]))
         assert keys_of(storage) == wanted
 
     def test_names_of_segments_and_claims_are_no_keys(self, make: Make) -> None:
@@ -510,8 +510,10 @@ class TestStreams:
         body = bytes(range(total))
         chunks = [body[at : at + chunk] for at in range(0, total, chunk)]
         pieces = list(segments(chunks, lambda number: 10 if number < 2 else 20))
-        assert b"".join(pieces) == body
-        assert [len(piece) for piece in pieces[:-1]] == [10, 10, 20][: max(0, len(pieces) - 1)]
+        assert b"".join(piece.reader().read() for piece in pieces) == body
+        assert [piece.size_bytes for piece in pieces[:-1]] == [10, 10, 20][
+            : max(0, len(pieces) - 1)
+        ]
 
     def test_a_read_goes_on_at_its_offset(self) -> None:
         asked = []
