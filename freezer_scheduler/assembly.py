@@ -16,6 +16,7 @@ from freezer_scheduler.job_boards.base import JobBoard
 from freezer_scheduler.job_boards.copies import SavedCopies
 from freezer_scheduler.job_boards.directory import DirectoryBoard
 from freezer_scheduler.journal import Journal
+from freezer_scheduler.ownership import Alone, Ownership, Shared
 from freezer_scheduler.poller import Poller, Rules
 from freezer_scheduler.reports import Reports
 from freezer_scheduler.run_records import RunRecords, lease_seconds
@@ -50,11 +51,13 @@ def scheduler_from(settings: Settings) -> Scheduler:
             slots=settings.concurrent_jobs,
             clock=utc_now,
         ),
+        ownership=_ownership(settings),
         records=RunRecords(
             board=board,
             new_id=lambda: uuid.uuid4().hex,
             scheduler=socket.gethostname(),
             seconds=lease_seconds(settings.interval_seconds),
+            alone_by_lock=bool(settings.coordination_url),
         ),
         clock=utc_now,
         rules=rules_from(settings),
@@ -87,6 +90,16 @@ def _board(settings: Settings) -> tuple[JobBoard, Callable[[], None]]:
         copies=SavedCopies(settings.jobs_dir),
     )
     return board, freezer.close
+
+
+def _ownership(settings: Settings) -> Ownership:
+    if not settings.coordination_url:
+        return Alone()
+    return Shared(
+        settings.coordination_url,
+        group=settings.client_id,
+        member=f"{socket.gethostname()}-{settings.instance}",
+    )
 
 
 def _journal_path(settings: Settings) -> Path:

@@ -120,7 +120,7 @@ class _Call:
 
     def pid_file(self) -> PidFile:
         """The pid file of the scheduler that is meant."""
-        return self.parts.pid_file(self.settings.client_id)
+        return self.parts.pid_file(self.settings.instance)
 
     def log(self, *, is_foreground: bool, level: int) -> LogSetup:
         """The log that was chosen."""

@@ -9,6 +9,7 @@ FreezerError             (freezer_model)
     BoardUnavailable     jobs cannot be read or reported for now; it may pass
     BoardRefused         a report that will be refused again as it is
       HeldElsewhere      another scheduler runs the job now
+    CoordinationUnavailable  whose a job is cannot be told for now
     JournalUnusable      what must survive a restart cannot be kept
     DaemonFailed         the scheduler could not go to the background, or did not obey a signal
 """
@@ -67,6 +68,10 @@ class BoardRefused(SchedulerError):
 
 class HeldElsewhere(BoardRefused):
     """Another run of the job goes on; this one must not."""
+
+
+class CoordinationUnavailable(SchedulerError):
+    """The service by which several schedulers agree cannot be used now."""
 
 
 class JournalUnusable(SchedulerError):

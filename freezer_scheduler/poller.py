@@ -12,16 +12,22 @@ from typing import Any
 
 from freezer_model.clock import Clock
 from freezer_model.errors import FreezerError, InvalidDocument
-from freezer_model.instants import NO_INSTANT, to_epoch
+from freezer_model.instants import NO_INSTANT, from_epoch, to_epoch
 from freezer_model.job import Job, JobEvent, JobResult, JobState, JobStatus
 from freezer_model.job_events import Step, after_arming, after_run, take_event
 from freezer_model.run import JobRun
 from freezer_model.schedule import ScheduleKind
 from freezer_scheduler.agent_process import process_start
 from freezer_scheduler.capabilities import refusal
-from freezer_scheduler.errors import BoardUnavailable, HeldElsewhere, JournalUnusable
+from freezer_scheduler.errors import (
+    BoardUnavailable,
+    CoordinationUnavailable,
+    HeldElsewhere,
+    JournalUnusable,
+)
 from freezer_scheduler.job_boards.base import JobBoard
 from freezer_scheduler.journal import Journal, UnfinishedRun
+from freezer_scheduler.ownership import Ownership
 from freezer_scheduler.reconcile import Act, Adopt, Command, Take, plan
 from freezer_scheduler.reports import Reports
 from freezer_scheduler.run_records import Held, RunRecords
@@ -41,6 +47,7 @@ class _Known:
     run: Run | None = None
     record: JobRun | None = None
     elsewhere: bool = False
+    missed: bool = False
     changed: int = 0
     schedule_changed: bool = False
 
@@ -64,6 +71,7 @@ class Poller:
         journal: Journal,
         runner: Runner,
         records: RunRecords,
+        ownership: Ownership,
         clock: Clock,
         rules: Rules,
         timetable_of: Callable[[Callable[[str], None]], Timetable],
@@ -74,6 +82,7 @@ class Poller:
         self._journal = journal
         self._runner = runner
         self._records = records
+        self._ownership = ownership
         self._clock = clock
         self._timetable = timetable_of(self.fire)
         self._lock = threading.RLock()
@@ -82,6 +91,7 @@ class Poller:
         self._settled: dict[str, int] = {}
         self._changes = 0
         self._away = False
+        self._unowned = False
         self._registered = False
         self._stopping = False
 
@@ -91,6 +101,7 @@ class Poller:
         """Account for the runs that an earlier life left, then begin to fire."""
         for lost in self._journal.unfinished():
             self._report_lost(lost)
+        self._learn_owners()
         self._timetable.start()
 
     def close(self, *, grace_seconds: float) -> None:
@@ -103,6 +114,7 @@ class Poller:
                 run.abort()
             self._idle.wait_for(lambda: not self._running())
         self._reports.deliver()
+        self._ownership.close()
 
     def tick(self) -> None:
         """Read what is wanted once, and act on it. A board that is away changes nothing."""
@@ -124,10 +136,15 @@ class Poller:
             return
         self._note_away("")
         self._renew_leases()
+        self._learn_owners()
         with self._lock:
             self._settled = {j: n for j, n in self._settled.items() if n > read_at}
-            for command in self._plan(documents, read_at, pending):
+            for command in self._plan(self._own(documents), read_at, pending):
                 self._carry_out(command)
+            for known in list(self._known.values()):
+                if known.missed and not self._unowned:
+                    known.missed = False
+                    self._arm(known)
 
     def fire(self, job_id: str) -> None:
         """The job is due: run it, and see what follows."""
@@ -141,16 +158,53 @@ class Poller:
             self._touch(known)
         result = RunResult(job=job, result=JobResult.FAIL, error="the run could not be begun")
         try:
-            result = self._run(known, job, run)
-        except HeldElsewhere as error:
+            with self._ownership.running(job_id):
+                result = self._run(known, job, run)
+        except (HeldElsewhere, CoordinationUnavailable) as error:
             log.info("job %s is not run here: %s", job_id, error)
             known.elsewhere = True
+            known.missed = isinstance(error, CoordinationUnavailable)
         except Exception as error:
             # Whatever it was, it must not leave the job running for ever.
             log.exception("job %s: the run broke", job_id)
             result = replace(result, error=f"the scheduler failed: {error}")
         finally:
             self._leave(known) if known.elsewhere else self._finish(known, result)
+
+    # -- whose they are --------------------------------------------------------------------------
+
+    def _learn_owners(self) -> None:
+        try:
+            self._ownership.refresh()
+        except CoordinationUnavailable as error:
+            if not self._unowned:
+                log.warning("No run begins and no job is taken up: %s", error)
+            self._unowned = True
+            return
+        if self._unowned:
+            log.info("The other schedulers of this client can be told again")
+        self._unowned = False
+
+    def _own(self, documents: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The documents of the jobs that are ours, or that run here."""
+        return [document for document in documents if self._is_own(document)]
+
+    def _is_own(self, document: Mapping[str, Any]) -> bool:
+        job_id = str(document.get("job_id"))
+        known = self._known.get(job_id)
+        if known is not None and (known.run is not None or self._unowned):
+            return True
+        if not self._ownership.owns(job_id):
+            return False
+        schedule = document.get("job_schedule")
+        seems_running = isinstance(schedule, Mapping) and schedule.get("status") == "running"
+        if known is not None or not seems_running:
+            return True
+        try:
+            # Its former owner still runs it, and will report of it.
+            return not self._ownership.runs_elsewhere(job_id)
+        except CoordinationUnavailable:
+            return False
 
     # -- what is wanted --------------------------------------------------------------------------
 
@@ -247,7 +301,7 @@ class Poller:
     def _arm(self, known: _Known) -> None:
         job = known.job
         try:
-            due = self._timetable.arm(job.job_id, job.schedule, self._last_run_at(job.job_id))
+            due = self._timetable.arm(job.job_id, job.schedule, self._last_run_at(job))
         except InvalidDocument as error:
             self._refuse(job.job_id, f"the job is broken: {error}")
             return
@@ -258,12 +312,17 @@ class Poller:
         else:
             log.info("job %s is due at %s", job.job_id, due.astimezone().isoformat(" ", "seconds"))
 
-    def _last_run_at(self, job_id: str) -> datetime | None:
+    def _last_run_at(self, job: Job) -> datetime | None:
+        """The journal knows it, or else the document: another scheduler may have run the job."""
         try:
-            return self._journal.last_run_at(job_id)
+            known = self._journal.last_run_at(job.job_id)
         except JournalUnusable as error:
-            log.warning("job %s: its last run is not known: %s", job_id, error)
-            return None
+            log.warning("job %s: its last run is not known: %s", job.job_id, error)
+            known = None
+        started = job.state.time_started
+        if known is None and 0 < started <= to_epoch(self._clock()):
+            return from_epoch(started)
+        return known
 
     def _settle(self, known: _Known, step: Step, *, asked: bool) -> None:
         """Tell the board, and forget the job if nothing more is due."""

@@ -45,6 +45,8 @@ class RunRecords:
     scheduler: str
     seconds: int
     """Of a lease."""
+    alone_by_lock: bool = False
+    """Whether a lock keeps other schedulers from running the job: a lease that they left is taken."""
 
     def begin(self, job: Job, started_at: datetime, *, away: bool) -> JobRun:
         """The run, whose lease is taken unless the board is away: that holds up no job.
@@ -59,7 +61,7 @@ class RunRecords:
             time_started=to_epoch(started_at),
         )
         if not away:
-            self._hold(run)
+            self._hold(run, take_over=self.alone_by_lock)
         return run
 
     def renew(self, run: JobRun) -> Held:
@@ -97,9 +99,9 @@ class RunRecords:
             time_ended=to_epoch(now),
         )
 
-    def _hold(self, run: JobRun) -> bool:
+    def _hold(self, run: JobRun, *, take_over: bool = False) -> bool:
         try:
-            return self.board.hold_run(run, self.seconds)
+            return self.board.hold_run(run, self.seconds, take_over=take_over)
         except HeldElsewhere:
             raise
         except (BoardUnavailable, BoardRefused) as error:

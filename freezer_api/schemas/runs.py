@@ -1,6 +1,6 @@
 """The body of a run: its begin, its heartbeat, its end."""
 
-from freezer_api.schemas.parts import INTEGER, NATURAL, SHORT_TEXT, TEXT
+from freezer_api.schemas.parts import FLAG, INTEGER, NATURAL, SHORT_TEXT, TEXT
 from freezer_api.schemas.validator import Schema
 from freezer_model.job import JobResult
 
@@ -34,6 +34,7 @@ REPORT = Schema(
                 "minimum": 1,
                 "maximum": MOST_LEASE_SECONDS,
             },
+            "take_over": FLAG,
             "client_id": SHORT_TEXT,
             "scheduler": SHORT_TEXT,
             "result": _RESULT,

@@ -66,8 +66,8 @@ class RunService:
     ) -> LeaseAnswer:
         """Begin the run, renew its lease, or end it; the same report may come again.
 
-        A begin or renewal takes the job's lease: RunRefused while another run holds it, and for a
-        run that has ended. The end of a run is always taken, also that of one which counted as
+        A begin or renewal takes the job's lease: RunRefused while another run holds it, unless the
+        body says `take_over` (then that one is lost), and for a run that has ended. The end of a run is always taken, also that of one which counted as
         lost. Raises DocumentNotFound for an unknown job.
         """
         check_id("run_id", run_id)
@@ -78,7 +78,7 @@ class RunService:
         run = JobRun.from_document(given)
         if run.status is RunStatus.RUNNING:
             seconds = given.get("lease_seconds", DEFAULT_LEASE_SECONDS)
-            until = self._take(context, run, seconds)
+            until = self._take(context, run, seconds, take_over=bool(given.get("take_over")))
             return LeaseAnswer(lease_until=until, was_lost=self._write(context, run))
         was_lost = self._write(context, run)
         self._note_last_runs(scope, run)
@@ -110,15 +110,17 @@ class RunService:
 
     # -- leases ----------------------------------------------------------------------------------
 
-    def _take(self, context: Context, run: JobRun, seconds: int) -> int:
+    def _take(self, context: Context, run: JobRun, seconds: int, *, take_over: bool) -> int:
         now = to_epoch(self._clock())
+        former: list[dict[str, Any]] = []
         wanted = Lease().taken(run.run_id, now, seconds)
         fresh = _lease_document(context.project_id, run.job_id, wanted)
         fresh["time_started"] = run.time_started
 
         def take(document: dict[str, Any]) -> dict[str, Any]:
             held = _lease_of(document)
-            if not held.is_free_for(run.run_id, now):
+            former[:] = [document] if held.run_id not in {"", run.run_id} else []
+            if not take_over and not held.is_free_for(run.run_id, now):
                 raise RunRefused(
                     f"Run {held.run_id} of job {run.job_id} goes on: it holds the job until "
                     f"{held.until}"
@@ -127,6 +129,8 @@ class RunService:
 
         self._refuse_ended(own_scope(context), run)
         self._changes.apply_or_insert(_LEASES, own_scope(context), run.job_id, take, fresh)
+        for lease in former:
+            self._lose_run(lease, f"{LOST} {lease['timestamp']}", now)
         return wanted.until
 
     def _refuse_ended(self, scope: Scope, run: JobRun) -> None:
@@ -151,13 +155,7 @@ class RunService:
         scope, job_id = Scope(project_id=lease["project_id"]), lease["job_id"]
         run_id = lease["run_id"]
         error = f"{LOST} {lease['timestamp']}"
-        with suppress(DocumentNotFound):
-            run = self._changes.apply(
-                _RUNS, scope, _key(job_id, run_id), lambda document: _lost_run(document, error, now)
-            )
-            if run.document["status"] == RunStatus.COMPLETED:
-                error = ""  # It ended, and only giving back the lease failed.
-        if error:
+        if self._lose_run(lease, error, now):
             with suppress(DocumentNotFound):
                 self._changes.apply(
                     _JOBS, scope, job_id, lambda document: _lost_job(document, lease, error, now)
@@ -171,6 +169,19 @@ class RunService:
 
         with suppress(DocumentNotFound):
             self._changes.apply(_LEASES, scope, job_id, free)
+
+    def _lose_run(self, lease: Mapping[str, Any], error: str, now: int) -> bool:
+        """Mark the run lost; False if it ended, and only giving back the lease failed."""
+        try:
+            run = self._changes.apply(
+                _RUNS,
+                Scope(project_id=lease["project_id"]),
+                _key(lease["job_id"], lease["run_id"]),
+                lambda document: _lost_run(document, error, now),
+            )
+        except DocumentNotFound:
+            return True
+        return bool(run.document["status"] != RunStatus.COMPLETED)
 
     # -- runs ------------------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ OPTIONS = (
         default="",
         secret=True,
         metavar="URL",
-        help="The service that schedulers with one client id agree by. Not in this release: the "
-        "scheduler refuses to start.",
+        help="The service by which several schedulers with one client id share their jobs, as "
+        "redis://HOST:6379, etcd3+http://HOST:2379 or file:///A/SHARED/DIRECTORY. Without it a "
+        "client id has one scheduler.",
     ),
 )

@@ -176,10 +176,13 @@ def _contradictions(found: Mapping[str, _Value], word: str) -> list[str]:
             "a central scheduler for all projects (--centralized-scheduler) is not in this "
             "release; leave the option out and run one scheduler per node"
         )
-    if found["backend_url"].value:
+    if found["backend_url"].value and found["no_api"].value:
         reasons.append(
-            "several schedulers of one client (--coordination-backend-url) are not in this "
-            "release; leave the option out and run one scheduler per client id"
+            "--coordination-backend-url shares the jobs of the API; --no-api has none to share"
+        )
+    if found["backend_url"].value and not client_id:
+        reasons.append(
+            "--coordination-backend-url needs --client-id: the schedulers that share its jobs"
         )
     return reasons
 
@@ -191,6 +194,7 @@ def _settings(found: Mapping[str, _Value], around: Surroundings) -> Settings:
     return Settings(
         client_id=value["client_id"],
         no_api=value["no_api"],
+        coordination_url=value["backend_url"],
         jobs_dir=_path(value["jobs_dir"], around),
         state_dir=_path(state, around),
         interval_seconds=value["interval"],

@@ -1,5 +1,6 @@
 """What all options come to: one value that the rest of the scheduler is built from."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,8 @@ class Settings:
 
     client_id: str
     no_api: bool
+    coordination_url: str = field(repr=False)
+    """Empty: there is no other scheduler with our client id."""
     jobs_dir: Path
     state_dir: Path
     interval_seconds: int
@@ -74,6 +77,17 @@ class Settings:
     remarks: tuple[str, ...] = ()
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Texts that must never be shown."""
+
+    @property
+    def instance(self) -> str:
+        """What tells this scheduler from others of its user: the client id, or no text.
+
+        Those that share a client id on one host differ by their state directory.
+        """
+        if not self.coordination_url:
+            return self.client_id
+        place = hashlib.sha256(str(self.state_dir).encode()).hexdigest()[:8]
+        return f"{self.client_id}-{place}"
 
     @property
     def credentials(self) -> "Credentials":

@@ -88,11 +88,13 @@ class ApiBoard:
                 }
                 self._freezer.jobs.update(job_id, document)
 
-    def hold_run(self, run: JobRun, lease_seconds: int) -> bool:
+    def hold_run(self, run: JobRun, lease_seconds: int, *, take_over: bool = False) -> bool:
         """PUT the run with the seconds of its lease."""
         with _translated():
             try:
                 document = {**run.to_document(), "lease_seconds": lease_seconds}
+                if take_over:
+                    document["take_over"] = True
                 return self._freezer.runs.report(run.job_id, run.run_id, document).was_lost
             except NotFound:
                 return False  # A server before ours, or a job that was removed: soon seen.

@@ -38,10 +38,11 @@ class JobBoard(Protocol):
         """Change these runtime keys of the job's job_schedule, and its session tag if given."""
         ...
 
-    def hold_run(self, run: JobRun, lease_seconds: int) -> bool:
+    def hold_run(self, run: JobRun, lease_seconds: int, *, take_over: bool = False) -> bool:
         """Begin the run or renew its lease; whether it counted as lost before.
 
-        Raises HeldElsewhere while another run of the job goes on. A board that keeps no runs lets
+        Raises HeldElsewhere while another run of the job goes on, unless that is known to be dead
+        (`take_over`). A board that keeps no runs lets
         every run go on.
         """
         ...

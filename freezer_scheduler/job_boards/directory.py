@@ -60,9 +60,9 @@ class DirectoryBoard:
         with self._lock:
             self._change(job_id, lambda state: state["job_schedule"].update(changes))
 
-    def hold_run(self, run: JobRun, lease_seconds: int) -> bool:
+    def hold_run(self, run: JobRun, lease_seconds: int, *, take_over: bool = False) -> bool:
         """Nobody else runs the jobs of this directory: the lock of the scheduler sees to it."""
-        del run, lease_seconds
+        del run, lease_seconds, take_over
         return False
 
     def end_run(self, run: JobRun) -> None:

@@ -64,14 +64,15 @@ class MemoryBoard:
             if session_tag is not None:
                 self.jobs[job_id]["session_tag"] = session_tag
 
-    def hold_run(self, run: JobRun, lease_seconds: int) -> bool:
+    def hold_run(self, run: JobRun, lease_seconds: int, *, take_over: bool = False) -> bool:
         """Leases end only with their runs."""
         del lease_seconds
         self._check()
         with self._lock:
             runs = self.runs.setdefault(run.job_id, {})
             for other in runs.values():
-                if other.run_id != run.run_id and other.status is RunStatus.RUNNING:
+                runs_on = other.run_id != run.run_id and other.status is RunStatus.RUNNING
+                if runs_on and not take_over:
                     raise HeldElsewhere(f"run {other.run_id} goes on")
             before = runs.get(run.run_id)
             runs[run.run_id] = run

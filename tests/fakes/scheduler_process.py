@@ -36,8 +36,9 @@ def await_(what: str, look: Callable[[], Any], seconds: float = WAIT_SECONDS) ->
 class SchedulerProcess:
     """One scheduler. Its client id is new each time: the pid files of root lie in one directory."""
 
-    def __init__(self, folder: Path, backup_url: str = "") -> None:
-        self.client_id = f"node-{uuid.uuid4().hex[:12]}"
+    def __init__(self, folder: Path, backup_url: str = "", client_id: str = "") -> None:
+        self.client_id = client_id or f"node-{uuid.uuid4().hex[:12]}"
+        self.mark = f"{self.client_id} {uuid.uuid4().hex}"
         self.folder = folder
         self.jobs = folder / "jobs"
         self.state = folder / "state"
@@ -49,10 +50,10 @@ class SchedulerProcess:
 
     @property
     def _environment(self) -> dict[str, str]:
-        """Every process that comes of this scheduler carries its client id as a mark."""
+        """Every process that comes of this scheduler carries its mark."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
         own |= {
-            MARK: self.client_id,
+            MARK: self.mark,
             "HOME": str(self.folder / "home"),
             "XDG_RUNTIME_DIR": str(self.folder / "run"),
             "TMPDIR": str(self.folder / "tmp"),
@@ -108,7 +109,7 @@ class SchedulerProcess:
 
     def family(self) -> dict[int, str]:
         """Every living process that comes of this scheduler: pid and command line."""
-        mark = f"{MARK}={self.client_id}".encode()
+        mark = f"{MARK}={self.mark}".encode()
         found = {}
         for process in Path("/proc").glob("[0-9]*"):
             try:
@@ -133,7 +134,9 @@ class SchedulerProcess:
         left = self.family()
         for pid in left:
             os.kill(pid, signal.SIGKILL)
-        PidFile(self.client_id).path.unlink(missing_ok=True)
+        path = PidFile(self.client_id).path
+        for left_file in path.parent.glob(f"{path.stem}*.pid"):
+            left_file.unlink(missing_ok=True)
         return left
 
 

@@ -1,13 +1,13 @@
 """Install servers for the tests: python -m tests.services.install [NAME]...
 
-Without names all of them: sshd, pyftpdlib, swift, keystone, mariadb, postgresql. Needs root for what the system's
+Without names all of them: sshd, pyftpdlib, swift, keystone, mariadb, postgresql, redis. Needs root for what the system's
 package manager installs; virtualenvs go to the cache folder (FREEZER_TEST_CACHE).
 """
 
 import sys
 from collections.abc import Callable
 
-from tests.services import ftp, keystone, mariadb, postgresql, sshd, swift
+from tests.services import ftp, keystone, mariadb, postgresql, redis, sshd, swift
 from tests.services.launching import ServiceMissing
 
 INSTALLERS: dict[str, Callable[[], object]] = {
@@ -17,6 +17,7 @@ INSTALLERS: dict[str, Callable[[], object]] = {
     keystone.NAME: keystone.install,
     "mariadb": mariadb.install,
     "postgresql": postgresql.install,
+    redis.NAME: redis.install,
 }
 
 

@@ -150,6 +150,12 @@ class TestLease:
         end(member, job, "one")
         assert begin(member, job, "two").status == 200
 
+    def test_who_knows_better_takes_it_over(self, member: Caller, job: str) -> None:
+        begin(member, job, "one")
+        assert begin(member, job, "two", take_over=True).status == 200
+        assert [run["status"] for run in runs_of(member, job)] == ["lost", "running"]
+        assert begin(member, job, "one").status == 409
+
     def test_it_is_renewed(self, member: Caller, job: str, world: World) -> None:
         begin(member, job)
         for _ in range(5):

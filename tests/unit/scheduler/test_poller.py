@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,12 @@ from freezer_model.errors import InvalidDocument
 from freezer_model.run import JobRun, RunStatus
 from freezer_model.schedule import Schedule, ScheduleKind
 from freezer_scheduler.agent_process import Outcome, process_start
-from freezer_scheduler.errors import BoardRefused, JournalUnusable
+from freezer_scheduler.errors import (
+    BoardRefused,
+    CoordinationUnavailable,
+    HeldElsewhere,
+    JournalUnusable,
+)
 from freezer_scheduler.job_boards.memory import MemoryBoard
 from freezer_scheduler.journal import Journal
 from freezer_scheduler.poller import Poller, Rules
@@ -37,6 +42,7 @@ class HandTimetable:
         self.run = run
         self.armed: dict[str, Schedule] = {}
         self.history: list[str] = []
+        self.last: dict[str, datetime | None] = {}
         self.never: set[str] = set()
         self.broken: set[str] = set()
         self.closed = False
@@ -47,7 +53,7 @@ class HandTimetable:
     def arm(
         self, job_id: str, schedule: Schedule, last_run_at: datetime | None = None
     ) -> datetime | None:
-        del last_run_at
+        self.last[job_id] = last_run_at
         self.armed.pop(job_id, None)
         if job_id in self.broken:
             raise InvalidDocument("job_schedule.schedule_hour", "must be an hour")
@@ -76,6 +82,41 @@ class HandTimetable:
         if schedule.kind in (ScheduleKind.AT_ONCE, ScheduleKind.DATE):
             del self.armed[job_id]
         self.run(job_id)
+
+
+class HandOwnership:
+    """Owns what it is told; other schedulers run what it is told."""
+
+    def __init__(self) -> None:
+        self.others: set[str] = set()
+        self.elsewhere: set[str] = set()
+        self.held: set[str] = set()
+        self.away = False
+
+    def open(self) -> None:
+        """Nobody to join."""
+
+    def refresh(self) -> None:
+        if self.away:
+            raise CoordinationUnavailable("away")
+
+    def owns(self, job_id: str) -> bool:
+        return not self.away and job_id not in self.others
+
+    def runs_elsewhere(self, job_id: str) -> bool:
+        return job_id in self.elsewhere
+
+    @contextmanager
+    def running(self, job_id: str) -> Iterator[None]:
+        self.refresh()
+        if job_id in self.elsewhere:
+            raise HeldElsewhere("another scheduler runs it")
+        self.held.add(job_id)
+        yield
+        self.held.remove(job_id)
+
+    def close(self) -> None:
+        """Nobody to leave."""
 
 
 class GateAgent:
@@ -120,6 +161,7 @@ class World:
         self.agent = GateAgent()
         self.threads: list[threading.Thread] = []
         self.numbers = itertools.count(1)
+        self.ownership = HandOwnership()
         self.begin_life()
 
     def begin_life(self) -> None:
@@ -137,6 +179,7 @@ class World:
                 slots=2,
                 clock=lambda: AT,
             ),
+            ownership=self.ownership,
             records=RunRecords(
                 board=self.board,
                 new_id=lambda: f"run{next(self.numbers)}",
@@ -791,3 +834,89 @@ class TestLeases:
         assert self.runs(world)[0] == ("run1", "completed", "fail")
         assert world.board.runs["a"]["run1"].error.startswith("lost")
         world.agent.go.set()
+
+
+class TestSharing:
+    def test_jobs_of_others_are_left_to_them(self, world: World) -> None:
+        world.ownership.others = {"b"}
+        world.put("a", **HOURLY)
+        world.put("b", **HOURLY)
+        world.poller.tick()
+        assert set(world.timetable.armed) == {"a"}
+        assert world.words("b") == ("", "", "")
+
+    def test_one_that_is_handed_over_is_disarmed_in_silence(self, world: World) -> None:
+        world.put(**HOURLY)
+        world.poller.tick()
+        world.ownership.others = {"a"}
+        before = world.words()
+        world.poller.tick()
+        assert not world.timetable.armed
+        assert world.words() == before
+        world.ownership.others = set()
+        world.poller.tick()
+        assert set(world.timetable.armed) == {"a"}
+
+    def test_a_run_is_finished_though_its_job_is_handed_over(self, world: World) -> None:
+        world.put(**HOURLY)
+        world.poller.tick()
+        world.begin_run()
+        assert world.ownership.held == {"a"}
+        world.ownership.others = {"a"}
+        world.poller.tick()
+        world.end_run()
+        world.reports.deliver()
+        assert world.words() == ("scheduled", "", "success")
+        assert world.ownership.held == set()
+        world.poller.tick()
+        assert not world.timetable.armed
+
+    def test_it_is_aborted_by_the_one_that_runs_it(self, world: World) -> None:
+        world.put(**HOURLY)
+        world.poller.tick()
+        world.begin_run()
+        world.ownership.others = {"a"}
+        world.board.request("a", "abort")
+        world.poller.tick()
+        world.end_run()
+        world.reports.deliver()
+        assert world.agent.was_ended
+        assert world.of()["result"] == "aborted"
+
+    def test_a_new_owner_waits_for_the_run_of_the_former_one(self, world: World) -> None:
+        world.put(**HOURLY, status="running", event="abort")
+        world.ownership.elsewhere = {"a"}
+        world.poller.tick()
+        assert world.words() == ("running", "abort", "")
+        world.ownership.elsewhere = set()
+        world.poller.tick()
+        assert world.words()[1] == ""
+
+    def test_a_run_that_goes_on_elsewhere_is_not_begun(self, world: World) -> None:
+        world.put(**HOURLY)
+        world.poller.tick()
+        world.ownership.elsewhere = {"a"}
+        before = world.words()
+        world.timetable.fire("a")
+        assert world.agent.calls == []
+        assert world.words() == before
+
+    def test_while_owners_cannot_be_told_nothing_begins(self, world: World) -> None:
+        world.put("a", **HOURLY)
+        world.poller.tick()
+        world.ownership.away = True
+        world.put("b", **HOURLY)
+        world.poller.tick()
+        assert set(world.timetable.armed) == {"a"}
+        world.timetable.fire("a")
+        assert world.agent.calls == []
+        world.timetable.history.clear()
+        world.ownership.away = False
+        world.poller.tick()
+        # Armed anew: the run that was missed is overdue.
+        assert world.timetable.history == ["b", "a"]
+
+    def test_the_last_run_of_another_counts(self, world: World) -> None:
+        world.put(**HOURLY, time_started=int(AT.timestamp()) - 600)
+        world.poller.tick()
+        assert world.timetable.last["a"] == AT - timedelta(minutes=10)
