@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from freezer_api.errors import DocumentExists, DocumentNotFound, StoreUnavailable, VersionConflict
-from freezer_api.store import sql_bulk, sql_schema, sql_tallies
+from freezer_api.store import sql_bulk, sql_rows, sql_schema, sql_tallies
 from freezer_api.store.base import (
     COUNTED,
     Collection,
@@ -27,7 +27,7 @@ from freezer_api.store.base import (
     Scope,
     Stored,
 )
-from freezer_api.store.entries import Entry, check_id, document_of, entry_of, is_storable_id
+from freezer_api.store.entries import check_id, document_of, entry_of, is_storable_id
 from freezer_api.store.leaves import (
     Conditions,
     conditions_of,
@@ -37,7 +37,6 @@ from freezer_api.store.leaves import (
     terms_of,
     watched_term_of,
 )
-from freezer_api.store.sql_schema import documents, terms
 from freezer_api.store.sql_search import Plan, count_of, digests, plan_for, rows_of
 
 
@@ -88,10 +87,10 @@ class SqlStore:
         }
         with self._writing() as connection:
             try:
-                seq = _insert(connection, row)
+                seq = sql_rows.add(connection, row)
             except IntegrityError as error:
                 raise DocumentExists(collection, document_id) from error
-            _add(connection, seq, lists)
+            sql_rows.enlist(connection, seq, lists)
             self._record(connection, collection, frozenset(), entry.terms)
         return Stored(document_id=document_id, document=document_of(entry.text), version=1)
 
@@ -111,11 +110,11 @@ class SqlStore:
         terms_before = terms_of(document_of(row.document))
         before, after = digests(collection, terms_before), digests(collection, entry.terms)
         with self._writing() as connection:
-            if not _put(connection, row.seq, version, entry):
+            if not sql_rows.put(connection, row.seq, version, entry):
                 _row(connection, collection, document_id)
                 raise VersionConflict(collection, document_id)
-            _drop(connection, row.seq, before - after)
-            _add(connection, row.seq, after - before)
+            sql_rows.delist(connection, row.seq, before - after)
+            sql_rows.enlist(connection, row.seq, after - before)
             self._record(connection, collection, terms_before, entry.terms)
         return Stored(
             document_id=document_id, document=document_of(entry.text), version=version + 1
@@ -130,8 +129,8 @@ class SqlStore:
             if version not in {None, row.version}:
                 raise VersionConflict(collection, document_id)
             terms_before = terms_of(document_of(row.document))
-            _drop(connection, row.seq, digests(collection, terms_before))
-            connection.execute(delete(documents).where(documents.c.seq == row.seq))
+            sql_rows.delist(connection, row.seq, digests(collection, terms_before))
+            sql_rows.remove(connection, row.seq)
             self._record(connection, collection, terms_before, frozenset())
 
     def search(
@@ -274,8 +273,7 @@ def _row(
 ) -> Any:
     if not is_storable_id(document_id):
         raise DocumentNotFound(collection, document_id)
-    statement = select(documents).where(documents.c.id_digest == digest(collection, document_id))
-    row = connection.execute(statement.with_for_update() if lock else statement).one_or_none()
+    row = sql_rows.find(connection, digest(collection, document_id), lock=lock)
     if row is None:
         raise DocumentNotFound(collection, document_id)
     return row
@@ -316,32 +314,3 @@ def _stored(row: Any) -> Stored:
     return Stored(
         document_id=row.document_id, document=document_of(row.document), version=row.version
     )
-
-
-def _insert(connection: Connection, row: dict[str, Any]) -> int:
-    key: Any = connection.execute(insert(documents).values(row)).inserted_primary_key
-    return int(key.seq)
-
-
-def _put(connection: Connection, seq: int, version: int, entry: Entry) -> bool:
-    result = connection.execute(
-        update(documents)
-        .where(documents.c.seq == seq, documents.c.version == version)
-        .values(version=version + 1, time_stamp=entry.time_stamp, document=entry.text)
-    )
-    return result.rowcount == 1
-
-
-def _add(connection: Connection, seq: int, lists: frozenset[bytes]) -> None:
-    if lists:
-        connection.execute(insert(terms), [{"term": each, "seq": seq} for each in sorted(lists)])
-
-
-def _drop(connection: Connection, seq: int, lists: frozenset[bytes]) -> None:
-    if lists:
-        connection.execute(_DROP, [{"its_term": each, "its_seq": seq} for each in sorted(lists)])
-
-
-_DROP = delete(terms).where(
-    terms.c.term == bindparam("its_term"), terms.c.seq == bindparam("its_seq")
-)

@@ -4,18 +4,18 @@ Terms of a batch are written sorted, as the table keeps them. Each of its pages 
 for a batch and not once for a document, which is most of the difference to single insertions.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.sql.dml import Delete, Insert
+from sqlalchemy import Connection, select, update
 
+from freezer_api.store import sql_rows
 from freezer_api.store.base import Collection, Stored
 from freezer_api.store.entries import Entry, check_id, document_of, entry_of
 from freezer_api.store.leaves import collection_term, digest, terms_of
 from freezer_api.store.sql_schema import documents, terms
+from freezer_api.store.sql_search import digests
 
 _WALKED = 1000
 """Documents that are read at a time: about a megabyte."""
@@ -80,7 +80,7 @@ def add(connection: Connection, collection: Collection, arrivals: Sequence[Arriv
     """Insert documents that are not there, with their terms."""
     if not arrivals:
         return
-    connection.execute(insert(documents), [arrival.row(collection) for arrival in arrivals])
+    sql_rows.add_all(connection, [arrival.row(collection) for arrival in arrivals])
     numbers: dict[bytes, int] = {}
     for some in _slices([arrival.key for arrival in arrivals], _LOOKED_UP):
         columns = select(documents.c.id_digest, documents.c.seq)
@@ -91,13 +91,7 @@ def add(connection: Connection, collection: Collection, arrivals: Sequence[Arriv
         for term in arrival.entry.terms:
             lists.setdefault(term, []).append(numbers[arrival.key])
     by_key = sorted((digest(collection, term), seqs) for term, seqs in lists.items())
-    if connection.dialect.name == "sqlite":
-        # A list at a time, so that the loop over its numbers is not one of ours: a third less.
-        whole_lists: Any = [(key, json.dumps(seqs)) for key, seqs in by_key]
-        connection.exec_driver_sql(_INSERT_LIST, whole_lists)
-        return
-    pairs = [(key, seq) for key, seqs in by_key for seq in sorted(seqs)]
-    _run_for_each(connection, insert(terms), pairs)
+    sql_rows.enlist_all(connection, by_key)
 
 
 def overwrite(connection: Connection, collection: Collection, row: Any, arrival: Arrival) -> None:
@@ -105,11 +99,10 @@ def overwrite(connection: Connection, collection: Collection, row: Any, arrival:
     connection.execute(
         update(documents).where(documents.c.seq == row.seq).values(arrival.row(collection))
     )
-    before = {digest(collection, term) for term in terms_of(document_of(row.document))}
-    after = {digest(collection, term) for term in arrival.entry.terms}
-    for gone in sorted(before - after):
-        connection.execute(delete(terms).where(terms.c.term == gone, terms.c.seq == row.seq))
-    _run_for_each(connection, insert(terms), [(term, row.seq) for term in sorted(after - before)])
+    before = digests(collection, terms_of(document_of(row.document)))
+    after = digests(collection, arrival.entry.terms)
+    sql_rows.delist(connection, row.seq, before - after)
+    sql_rows.enlist(connection, row.seq, after - before)
 
 
 def differs(row: Any, arrival: Arrival) -> bool:
@@ -122,22 +115,6 @@ def differs(row: Any, arrival: Arrival) -> bool:
 
 def _plain(arrival: Arrival) -> dict[str, Any]:
     return document_of(arrival.entry.text)
-
-
-def _run_for_each(
-    connection: Connection, statement: Insert | Delete, pairs: Sequence[tuple[bytes, int]]
-) -> None:
-    """Run the statement for each (term, seq), without what the library does for each mapping."""
-    if not pairs:
-        return
-    compiled = statement.compile(dialect=connection.dialect, column_keys=["term", "seq"])
-    rows: Any = list(pairs)
-    if not compiled.positional:
-        rows = [{"term": term, "seq": seq} for term, seq in pairs]
-    connection.exec_driver_sql(str(compiled), rows)
-
-
-_INSERT_LIST = "INSERT INTO freezer_terms (term, seq) SELECT ?, value FROM json_each(?)"
 
 
 def _slices(keys: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:

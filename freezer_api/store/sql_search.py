@@ -4,17 +4,30 @@ A search walks the shortest list that it can and looks the other conditions up. 
 sorts a short list; a long one it leaves, and walks the collection's index of times instead.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    exists,
+    func,
+    literal,
+    select,
+)
 
 from freezer_api.store.base import BY_CREATION, COUNTED, Collection, Order, Page, Scope, SortKey
 from freezer_api.store.leaves import Conditions, collection_term, digest, scope_terms
 from freezer_api.store.sql_schema import documents, terms
+from freezer_api.store.sql_statements import Prepared
 
 _FARTHEST = 2**62  # windows are cut to the integers that databases know
+_SHAPES = 256
+"""Statements of each kind that are kept. Callers ask in a few dozen shapes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +42,31 @@ class Plan:
     conditions: Conditions
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    """All of a plan but its values: plans of one shape share their statements.
+
+    Lists are the names of their keys.
+    """
+
+    walked: tuple[str, ...]
+    single: tuple[str, ...]
+    """Lists of one term each, all of which must hold."""
+    several: tuple[tuple[str, ...], ...]
+    """Lists of several terms, one of which must hold."""
+    barred: tuple[str, ...]
+    is_after: bool
+    is_before: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sketch:
+    """A plan as a shape and its values by name."""
+
+    shape: _Shape
+    values: dict[str, Any]
+
+
 def plan_for(
     connection: Connection,
     collection: Collection,
@@ -40,7 +78,7 @@ def plan_for(
     lists = _lists(collection, scope, conditions)
     position, length = 0, COUNTED
     if len(lists) > 1 or order.key is SortKey.TIME:
-        counts = connection.execute(select(*(_bounded_count(each) for each in lists))).one()
+        counts = _bounded_counts(connection, lists)
         # Equally long: a single list comes in order by itself, several must be sorted.
         ranked = zip(counts, (len(each) > 1 for each in lists), range(len(lists)), strict=True)
         length, _, position = min(ranked)
@@ -56,23 +94,22 @@ def plan_for(
 
 def rows_of(connection: Connection, plan: Plan, page: Page) -> list[Any]:
     """The rows of the page, in its order."""
-    if page.order.key is SortKey.CREATION:
-        return _window(connection, _by_creation(plan, page.order), page, page.order)
-    if plan.is_short:
-        return _window(connection, _short_by_time(plan, page.order), page, page.order)
+    if page.order.key is SortKey.CREATION or plan.is_short:
+        sketch = _sketch(plan)
+        return _window(connection, _ordered(sketch.shape, page.order), sketch, page)
     return _long_by_time(connection, plan, page)
 
 
 def count_of(connection: Connection, plan: Plan, at_most: int | None = None) -> int:
     """How many documents there are; no farther than `at_most` where that is given."""
-    walk = _walk(plan)
-    some = (walk if at_most is None else walk.limit(at_most)).subquery()
-    return connection.scalar(select(func.count()).select_from(some)) or 0
+    sketch = _sketch(plan)
+    counting = _count(sketch.shape, is_limited=at_most is not None)
+    return int(counting.run(connection, {**sketch.values, "limit": at_most}).scalar() or 0)
 
 
 def digests(collection: Collection, some_terms: Iterable[str]) -> frozenset[bytes]:
     """The keys of the terms' lists."""
-    return frozenset(digest(collection, term) for term in some_terms)
+    return frozenset([digest(collection, term) for term in some_terms])
 
 
 def _lists(collection: Collection, scope: Scope, conditions: Conditions) -> list[frozenset[bytes]]:
@@ -85,58 +122,135 @@ def _lists(collection: Collection, scope: Scope, conditions: Conditions) -> list
     return lists
 
 
-def _bounded_count(lists: frozenset[bytes]) -> Any:
-    some = select(literal(1)).where(terms.c.term.in_(lists)).limit(COUNTED).subquery()
-    return select(func.count()).select_from(some).scalar_subquery()
+def _bounded_counts(connection: Connection, lists: Sequence[frozenset[bytes]]) -> Sequence[int]:
+    values: dict[str, Any] = {}
+    names = tuple([_named(values, keys) for keys in lists])
+    row: Sequence[int] = _lengths(names).run(connection, values).one()
+    return row
 
 
-def _walk(plan: Plan) -> Select[Any]:
+@lru_cache(maxsize=_SHAPES)
+def _lengths(lists: tuple[tuple[str, ...], ...]) -> Prepared:
+    def bounded(names: tuple[str, ...]) -> Any:
+        some = select(literal(1)).where(terms.c.term.in_(_keys(names))).limit(COUNTED).subquery()
+        return select(func.count()).select_from(some).scalar_subquery()
+
+    return Prepared(select(*(bounded(names) for names in lists)))
+
+
+def _sketch(plan: Plan) -> _Sketch:
+    values: dict[str, Any] = {
+        "collection": str(plan.collection),
+        "after": plan.conditions.time_after,
+        "before": plan.conditions.time_before,
+    }
+    walked = _named(values, plan.walked)
+    single = frozenset[bytes]().union(*(each for each in plan.others if len(each) == 1))
+    values["singles"] = len(single)
+    shape = _Shape(
+        walked=walked,
+        single=_named(values, single),
+        several=tuple([_named(values, each) for each in plan.others if len(each) > 1]),
+        barred=_named(values, plan.barred),
+        is_after=plan.conditions.time_after is not None,
+        is_before=plan.conditions.time_before is not None,
+    )
+    return _Sketch(shape=shape, values=values)
+
+
+def _named(values: dict[str, Any], keys: frozenset[bytes]) -> tuple[str, ...]:
+    """Names for the keys, put into `values`. Some twice: lengths of 1, 2, 4, 8... are few."""
+    if not keys:
+        return ()
+    padded = list(keys)
+    padded += [padded[0]] * ((1 << (len(padded) - 1).bit_length()) - len(padded))
+    first = len(values)
+    names = tuple([f"v{number}" for number in range(first, first + len(padded))])
+    values.update(zip(names, padded, strict=True))
+    return names
+
+
+def _keys(names: Iterable[str]) -> list[Any]:
+    return [bindparam(name, type_=terms.c.term.type) for name in names]
+
+
+def _walk(shape: _Shape) -> Select[Any]:
     """The sequence numbers of all wanted documents, in no order."""
     walked = _walked.c
-    if len(plan.walked) == 1:
-        walk = select(walked.seq).where(walked.term == next(iter(plan.walked)))
+    if len(shape.walked) == 1:
+        walk = select(walked.seq).where(walked.term == _keys(shape.walked)[0])
     else:
-        walk = select(walked.seq).distinct().where(walked.term.in_(plan.walked))
-    return walk.where(*_looked_up(plan, plan.others, walked.seq))
+        walk = select(walked.seq).distinct().where(walked.term.in_(_keys(shape.walked)))
+    return walk.where(*_looked_up(shape, walked.seq))
 
 
-def _by_creation(plan: Plan, order: Order) -> Select[Any]:
+@lru_cache(maxsize=_SHAPES)
+def _ordered(shape: _Shape, order: Order) -> Prepared:
+    """A page along the walked list; in order of time all of that is sorted, since it is short."""
     seq = _walked.c.seq
-    return _walk(plan).order_by(seq.desc() if order.descending else seq)
+    if order.key is SortKey.CREATION:
+        return _page(_walk(shape).order_by(seq.desc() if order.descending else seq), order)
+    wanted = _walk(shape).subquery()
+    sorted_seqs = select(documents.c.seq).join(wanted, documents.c.seq == wanted.c.seq)
+    return _page(sorted_seqs.order_by(*_order_columns(order)), order)
 
 
-def _short_by_time(plan: Plan, order: Order) -> Select[Any]:
-    wanted = _walk(plan).subquery()
-    return (
-        select(documents.c.seq)
-        .join(wanted, documents.c.seq == wanted.c.seq)
-        .order_by(*_order_columns(order))
-    )
+@lru_cache(maxsize=_SHAPES)
+def _count(shape: _Shape, *, is_limited: bool) -> Prepared:
+    walk = _walk(shape)
+    some = (walk.limit(bindparam("limit")) if is_limited else walk).subquery()
+    return Prepared(select(func.count()).select_from(some))
 
 
 def _long_by_time(connection: Connection, plan: Plan, page: Page) -> list[Any]:
     """Those that have a time, along the index; then, if there is room, those without one."""
-    stamp, seq = documents.c.time_stamp, documents.c.seq
-    every_list = (plan.walked, *plan.others)
-    all_wanted = select(seq).where(
-        documents.c.collection == str(plan.collection), *_looked_up(plan, every_list, seq)
-    )
-    timed = all_wanted.where(stamp.is_not(None))
-    direction = (stamp.desc(), seq) if page.order.descending else (stamp, seq)
-    rows = _window(connection, timed.order_by(*direction), page, page.order)
+    # The index is what is walked, so every list is one of the others.
+    sketch = _sketch(replace(plan, walked=frozenset(), others=(plan.walked, *plan.others)))
+    shape = sketch.shape
+    rows = _window(connection, _timed(shape, page.order), sketch, page)
     room = page.limit - len(rows)
     if room > 0:
-        number = connection.scalar(select(func.count()).select_from(timed.subquery())) or 0
+        number = int(_timed_count(shape).run(connection, sketch.values).scalar() or 0)
         rest = Page(limit=room, offset=max(0, page.offset - number), order=page.order)
-        untimed = all_wanted.where(stamp.is_(None)).order_by(seq)
-        rows += _window(connection, untimed, rest, page.order)
+        rows += _window(connection, _untimed(shape, page.order), sketch, rest)
     return rows
 
 
-def _window(connection: Connection, seqs: Select[Any], page: Page, order: Order) -> list[Any]:
-    wanted = seqs.limit(min(page.limit, _FARTHEST)).offset(min(page.offset, _FARTHEST)).subquery()
+def _in_collection(shape: _Shape) -> Select[Any]:
+    seq = documents.c.seq
+    return select(seq).where(
+        documents.c.collection == bindparam("collection"), *_looked_up(shape, seq)
+    )
+
+
+@lru_cache(maxsize=_SHAPES)
+def _timed(shape: _Shape, order: Order) -> Prepared:
+    stamp, seq = documents.c.time_stamp, documents.c.seq
+    timed = _in_collection(shape).where(stamp.is_not(None))
+    return _page(timed.order_by(stamp.desc() if order.descending else stamp, seq), order)
+
+
+@lru_cache(maxsize=_SHAPES)
+def _timed_count(shape: _Shape) -> Prepared:
+    timed = _in_collection(shape).where(documents.c.time_stamp.is_not(None))
+    return Prepared(select(func.count()).select_from(timed.subquery()))
+
+
+@lru_cache(maxsize=_SHAPES)
+def _untimed(shape: _Shape, order: Order) -> Prepared:
+    untimed = _in_collection(shape).where(documents.c.time_stamp.is_(None))
+    return _page(untimed.order_by(documents.c.seq), order)
+
+
+def _page(seqs: Select[Any], order: Order) -> Prepared:
+    wanted = seqs.limit(bindparam("limit")).offset(bindparam("offset")).subquery()
     statement = select(documents).join(wanted, documents.c.seq == wanted.c.seq)
-    return list(connection.execute(statement.order_by(*_order_columns(order))).all())
+    return Prepared(statement.order_by(*_order_columns(order)))
+
+
+def _window(connection: Connection, prepared: Prepared, sketch: _Sketch, page: Page) -> list[Any]:
+    window = {"limit": min(page.limit, _FARTHEST), "offset": min(page.offset, _FARTHEST)}
+    return list(prepared.run(connection, {**sketch.values, **window}).all())
 
 
 def _order_columns(order: Order) -> tuple[ColumnElement[Any], ...]:
@@ -146,44 +260,39 @@ def _order_columns(order: Order) -> tuple[ColumnElement[Any], ...]:
     return (stamp.is_(None), stamp.desc() if order.descending else stamp, seq)
 
 
-def _looked_up(
-    plan: Plan, lists: Iterable[frozenset[bytes]], seq: ColumnElement[Any]
-) -> list[ColumnElement[bool]]:
-    found = _is_on_all(list(lists), seq)
-    if plan.barred:
-        found.append(~_is_on(plan.barred, seq))
-    if plan.conditions.bounded:
-        found.append(_in_time(plan.conditions, seq))
+def _looked_up(shape: _Shape, seq: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+    """What else must hold of a document.
+
+    The lists of one term each are looked up together: hundreds of conditions stay one step. A
+    count, because PostgreSQL makes a join of each EXISTS and plans 256 of them for 40 seconds.
+    """
+    found = [_is_on(names, seq) for names in shape.several]
+    if shape.single:
+        looked_up = terms.alias()
+        number = select(func.count()).where(
+            looked_up.c.term.in_(_keys(shape.single)), looked_up.c.seq == seq
+        )
+        found.append(number.scalar_subquery() == bindparam("singles"))
+    if shape.barred:
+        found.append(~_is_on(shape.barred, seq))
+    if shape.is_after or shape.is_before:
+        found.append(_in_time(shape, seq))
     return found
 
 
-def _is_on_all(lists: list[frozenset[bytes]], seq: ColumnElement[Any]) -> list[ColumnElement[bool]]:
-    """The lists of one term each are looked up together: hundreds of conditions stay one step.
-
-    A count, because PostgreSQL makes a join of each EXISTS and plans 256 of them for 40 seconds.
-    """
-    single = frozenset().union(*(each for each in lists if len(each) == 1))
-    steps = [_is_on(each, seq) for each in lists if len(each) > 1]
-    if single:
-        looked_up = terms.alias()
-        found = select(func.count()).where(looked_up.c.term.in_(single), looked_up.c.seq == seq)
-        steps.append(found.scalar_subquery() == len(single))
-    return steps
-
-
-def _is_on(lists: frozenset[bytes], seq: ColumnElement[Any]) -> ColumnElement[bool]:
+def _is_on(names: tuple[str, ...], seq: ColumnElement[Any]) -> ColumnElement[bool]:
     looked_up = terms.alias()
-    return exists().where(looked_up.c.term.in_(lists), looked_up.c.seq == seq)
+    return exists().where(looked_up.c.term.in_(_keys(names)), looked_up.c.seq == seq)
 
 
-def _in_time(conditions: Conditions, seq: ColumnElement[Any]) -> ColumnElement[bool]:
+def _in_time(shape: _Shape, seq: ColumnElement[Any]) -> ColumnElement[bool]:
     timed = documents.alias().c
     bounds = []
-    if conditions.time_after is not None:
-        bounds.append(timed.time_stamp >= conditions.time_after)
-    if conditions.time_before is not None:
-        bounds.append(timed.time_stamp <= conditions.time_before)
-    return exists().where(timed.seq == seq, and_(*bounds))
+    if shape.is_after:
+        bounds.append(timed.time_stamp >= bindparam("after"))
+    if shape.is_before:
+        bounds.append(timed.time_stamp <= bindparam("before"))
+    return exists().where(timed.seq == seq, *bounds)
 
 
 _walked = terms.alias("walked")

@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from freezer_api.store.base import Collection
 from freezer_api.store.leaves import digest, is_project_term, watched_terms
 from freezer_api.store.sql_schema import tallies
+from freezer_api.store.sql_statements import Prepared
 
 Move = tuple[frozenset[str], frozenset[str]]
 """The terms of one document before and after a write; no terms: it is not there."""
@@ -37,19 +38,17 @@ def record(
     numbers = sorted((digest(collection, term), number) for term, number in touched.items())
     rows = [{"term": key, "documents": number, "stamp": stamp} for key, number in numbers]
     if rows:
-        connection.execute(_ADDITIONS[connection.dialect.name], rows)
+        _ADDITIONS[connection.dialect.name].run_for_each(connection, rows)
 
 
 def documents_with(connection: Connection, collection: Collection, project_term: str) -> int:
     """How many documents the project has in the collection."""
-    of_it = tallies.c.term == digest(collection, project_term)
-    return connection.scalar(select(tallies.c.documents).where(of_it)) or 0
+    return int(_NUMBER.run(connection, {"key": digest(collection, project_term)}).scalar() or 0)
 
 
 def stamp_of(connection: Connection, collection: Collection, watched_term: str) -> str:
     """What the last write of a document with the watched term left; empty if there was none."""
-    of_it = tallies.c.term == digest(collection, watched_term)
-    return connection.scalar(select(tallies.c.stamp).where(of_it)) or ""
+    return str(_STAMP.run(connection, {"key": digest(collection, watched_term)}).scalar() or "")
 
 
 def _on_conflict(insertion: Any) -> Any:
@@ -67,9 +66,12 @@ def _on_duplicate(insertion: Any) -> Any:
     )
 
 
-_ADDITIONS: dict[str, Any] = {
-    "sqlite": _on_conflict(sqlite.insert(tallies)),
-    "postgresql": _on_conflict(postgresql.insert(tallies)),
-    "mysql": _on_duplicate(mysql.insert(tallies)),
-    "mariadb": _on_duplicate(mysql.insert(tallies)),
+_COLUMNS = ("term", "documents", "stamp")
+_ADDITIONS: dict[str, Prepared] = {
+    "sqlite": Prepared(_on_conflict(sqlite.insert(tallies)), _COLUMNS),
+    "postgresql": Prepared(_on_conflict(postgresql.insert(tallies)), _COLUMNS),
+    "mysql": Prepared(_on_duplicate(mysql.insert(tallies)), _COLUMNS),
+    "mariadb": Prepared(_on_duplicate(mysql.insert(tallies)), _COLUMNS),
 }
+_NUMBER = Prepared(select(tallies.c.documents).where(tallies.c.term == bindparam("key")))
+_STAMP = Prepared(select(tallies.c.stamp).where(tallies.c.term == bindparam("key")))
