@@ -11,20 +11,26 @@ from typing import Any
 from freezer_agent.actions.backup import BackupAction
 from freezer_agent.actions.base import Action, Progress
 from freezer_agent.actions.command import CommandAction
+from freezer_agent.actions.files import FilesAction
 from freezer_agent.actions.info import InfoAction
+from freezer_agent.actions.listing import ListAction
 from freezer_agent.actions.prune import PruneAction
+from freezer_agent.actions.reading import Reader
 from freezer_agent.actions.rekey import RekeyAction
 from freezer_agent.actions.restore import RestoreAction
 from freezer_agent.actions.restore_any import RestoreFromAny, StoredCopy
 from freezer_agent.actions.several import BackupToSeveral, EachStorage
+from freezer_agent.actions.verify import VerifyAction
 from freezer_agent.catalog.backup import BackupName
 from freezer_agent.catalog.catalog import Catalog
+from freezer_agent.catalog.checks import Checks
 from freezer_agent.catalog.copies import Copies
 from freezer_agent.catalog.joint_lock import JointLock, Lock
 from freezer_agent.catalog.lock import Owner, SetLock
 from freezer_agent.codings import CodingChoice, make_rekeying
 from freezer_agent.engines.tar import Dereference as TarDereference
 from freezer_agent.engines.tar import TarEngine, find_gnu_tar
+from freezer_agent.engines.tar_listing import checked
 from freezer_agent.modes.fs import Fs
 from freezer_agent.pipeline.coding import Codings
 from freezer_agent.requests import (
@@ -33,13 +39,16 @@ from freezer_agent.requests import (
     Compression,
     Dereference,
     Encryption,
+    FilesRequest,
     InfoRequest,
+    ListRequest,
     PruneRequest,
     RekeyRequest,
     Request,
     RestoreRequest,
     SetName,
     SeveralRequest,
+    VerifyRequest,
 )
 from freezer_agent.storage_assembly import (
     BuiltStorage,
@@ -84,10 +93,8 @@ def make_action(request: Request, world: World) -> Action:
             action = _prune(request, world)
         case RekeyRequest():
             action = _rekey(request, world)
-        case InfoRequest():
-            storage = build_storage(request.storage, world.network).storage
-            catalog = Catalog(storage, _ENGINE)
-            action = InfoAction(request=request, storage=storage, catalog=catalog)
+        case InfoRequest() | FilesRequest() | ListRequest() | VerifyRequest():
+            action = _looking(request, world)
         case CommandRequest():
             action = CommandAction(request=request, monotonic=world.monotonic)
         case SeveralRequest():
@@ -220,14 +227,77 @@ def _restore_of(choice: StorageChoice, world: World, request: RestoreRequest) ->
 
 def _restore(request: RestoreRequest, world: World) -> RestoreAction:
     built, names = build_storage(request.storage, world.network), _names(request.set_name)
+    catalog, engine = Catalog(built.storage, _ENGINE), _tar()
+    codings = _codings(Compression.NONE, request.encryption, world)
     return RestoreAction(
         request=request,
         storage=built.storage,
-        catalog=Catalog(built.storage, _ENGINE),
+        catalog=catalog,
         names=names,
         lock=_lock(built, names, world),
+        engine=engine,
+        browsable=engine,
+        reader=Reader(catalog, codings, world.progress),
+        codings=codings,
+        clock=world.clock,
+        progress=world.progress,
+    )
+
+
+def _looking(
+    request: InfoRequest | FilesRequest | ListRequest | VerifyRequest, world: World
+) -> Action:
+    """The actions that leave backups as they are."""
+    match request:
+        case InfoRequest():
+            storage = build_storage(request.storage, world.network).storage
+            catalog = Catalog(storage, _ENGINE)
+            return InfoAction(request=request, storage=storage, catalog=catalog)
+        case FilesRequest():
+            return _files(request, world)
+        case ListRequest():
+            return _list(request, world)
+        case VerifyRequest():
+            return _verify(request, world)
+
+
+def _files(request: FilesRequest, world: World) -> FilesAction:
+    built = build_storage(request.storage, world.network)
+    catalog = Catalog(built.storage, _ENGINE)
+    codings = _codings(Compression.NONE, request.encryption, world)
+    return FilesAction(
+        request=request,
+        storage=built.storage,
+        catalog=catalog,
+        names=_names(request.set_name),
+        reader=Reader(catalog, codings, world.progress),
+        codings=codings,
         engine=_tar(),
-        codings=_codings(Compression.NONE, request.encryption, world),
+    )
+
+
+def _list(request: ListRequest, world: World) -> ListAction:
+    storage = build_storage(request.storage, world.network).storage
+    return ListAction(
+        request=request,
+        storage=storage,
+        catalog=Catalog(storage, _ENGINE),
+        catalog_of=partial(Catalog, storage),
+        checks=Checks(storage),
+    )
+
+
+def _verify(request: VerifyRequest, world: World) -> VerifyAction:
+    storage = build_storage(request.storage, world.network).storage
+    codings = _codings(Compression.NONE, request.encryption, world)
+    return VerifyAction(
+        request=request,
+        storage=storage,
+        catalog=Catalog(storage, _ENGINE),
+        catalog_of=partial(Catalog, storage),
+        reader_of=lambda catalog: Reader(catalog, codings, world.progress),
+        stream_checks={_ENGINE: checked},
+        checks=Checks(storage),
         clock=world.clock,
         progress=world.progress,
     )

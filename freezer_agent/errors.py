@@ -19,6 +19,7 @@ AgentError
   CatalogError
     NoBackupBefore        no backup of that name at or before the date
     ChainBroken           a level that is needed is missing
+    NothingChosen         no file of the backup fits --include
     TargetNotEmpty        restoring would touch existing files; needs --overwrite
     BackupLocked          another agent works on this backup name
   Interrupted             SIGTERM or Ctrl-C; the run cleaned up after itself
@@ -141,6 +142,16 @@ class ChainBroken(CatalogError):
         super().__init__(f"backup {name!r} misses level {missing_level}; {hint}")
         self.missing_level = missing_level
         self.last_good_level = last_good_level
+
+
+class NothingChosen(CatalogError):
+    """No file of the backup fits one of the patterns."""
+
+    def __init__(self, label: str, patterns: Sequence[str]) -> None:
+        super().__init__(
+            f"nothing in {label} fits {', '.join(map(repr, patterns))}; --action files lists what "
+            "is in it"
+        )
 
 
 class TargetNotEmpty(CatalogError):

@@ -20,6 +20,7 @@ class ProgressLine:
         self._began = monotonic()
         self._drawn_at = self._began
         self._total = 0
+        self._expected: int | None = None
         self._width = 0
         self._count_files: Callable[[], int] | None = None
 
@@ -34,6 +35,10 @@ class ProgressLine:
         if now - self._drawn_at >= _SECONDS_BETWEEN:
             self._drawn_at = now
             self._draw(now)
+
+    def expect(self, size_bytes: int | None) -> None:
+        """Show the part that has passed, and the time that the rest may take."""
+        self._expected = size_bytes
 
     def erase(self) -> None:
         """Leave no trace of the line."""

@@ -189,7 +189,48 @@ class RestoreRequest:
     checksum: str | None = None
     excludes: tuple[str, ...] = ()
     dereference: Dereference = Dereference.NONE
+    includes: tuple[str, ...] = ()
     removal: RemovalRule | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesRequest:
+    """List the files that restoring at `at` would bring, all or what fits `includes`."""
+
+    storage: StorageChoice
+    set_name: SetName
+    at: datetime | None = None
+    encryption: Encryption = field(default_factory=Encryption)
+    includes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetFilter:
+    """Which backups of a container are meant: of a host, of a name, of a time; None is any."""
+
+    host: str | None = None
+    name: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListRequest:
+    """List backups of a container, with what their metadata and checks tell."""
+
+    storage: StorageChoice
+    wanted: SetFilter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyRequest:
+    """Check stored backups; of `share` (0 to 1) of their bytes also every byte."""
+
+    storage: StorageChoice
+    wanted: SetFilter
+    encryption: Encryption = field(default_factory=Encryption)
+    share: float | None = None
     dry_run: bool = False
 
 
@@ -235,7 +276,15 @@ class CommandRequest:
 
 
 SingleRequest = (
-    BackupRequest | RestoreRequest | PruneRequest | RekeyRequest | InfoRequest | CommandRequest
+    BackupRequest
+    | RestoreRequest
+    | PruneRequest
+    | RekeyRequest
+    | InfoRequest
+    | FilesRequest
+    | ListRequest
+    | VerifyRequest
+    | CommandRequest
 )
 
 

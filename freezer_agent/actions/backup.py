@@ -212,7 +212,7 @@ class BackupAction:
             return self._stream_away(coding, state, notes)
         try:
             stored = self._write(backup, coding, state, notes)
-            published = {**self._published(notes, stored, started_at), **choice.base}
+            published = {**self._published(backup, notes, stored, started_at), **choice.base}
             self._catalog.publish(backup, coding.completed(published))
         except BaseException as error:
             error.add_note(self._discard(backup))
@@ -285,6 +285,7 @@ class BackupAction:
 
     def _published(
         self,
+        backup: Backup,
         notes: SourceNotes,
         stored: Stored,
         started_at: datetime,
@@ -292,6 +293,8 @@ class BackupAction:
         """The metadata object: what restoring needs, and what a listing shows."""
         return {
             **self._metadata,
+            "hostname": backup.name.host,
+            "backup_name": backup.name.name,
             "size": stored.stored_bytes,
             "sha256": stored.sha256,
             "state_sha256": stored.state_sha256,

@@ -45,6 +45,10 @@ class Progress(Protocol):
         """So many bytes more have passed. May be called from another thread."""
         ...
 
+    def expect(self, size_bytes: int | None) -> None:
+        """So many bytes will pass in all; None if nobody knows."""
+        ...
+
 
 class Unwatched:
     """Nobody watches."""
@@ -53,4 +57,7 @@ class Unwatched:
         """Nothing is done with it."""
 
     def add(self, size_bytes: int) -> None:
+        """Nothing is done with it."""
+
+    def expect(self, size_bytes: int | None) -> None:
         """Nothing is done with it."""

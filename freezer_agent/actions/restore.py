@@ -2,40 +2,28 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 
 from freezer_agent.actions.base import Progress, Report
 from freezer_agent.actions.prune import Pruned, prune
+from freezer_agent.actions.reading import Level, Reader
 from freezer_agent.catalog.backup import Backup, BackupName
 from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.chains import choose_restore_chain
 from freezer_agent.catalog.lock import SetLock
 from freezer_agent.consistency import tree_checksum
-from freezer_agent.engines.base import Engine, SourceNotes
-from freezer_agent.errors import Damaged, ObjectNotFound, TargetNotEmpty
-from freezer_agent.pipeline.checksum import verified
-from freezer_agent.pipeline.coding import Coding, Codings, Purpose
-from freezer_agent.pipeline.prefetch import prefetched
-from freezer_agent.pipeline.streams import counted
+from freezer_agent.engines.base import Browsable, Engine, SourceNotes
+from freezer_agent.engines.selection import Selection
+from freezer_agent.errors import Damaged, NothingChosen, TargetNotEmpty
+from freezer_agent.pipeline.coding import Codings
 from freezer_agent.requests import RestoreRequest
 from freezer_agent.storages.base import Storage
 from freezer_model.clock import Clock
 from freezer_model.instants import to_epoch
 
 log = logging.getLogger(__name__)
-
-_CHUNKS_AHEAD = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
-    """One backup to extract: how its stream is undone, and what is known of it."""
-
-    backup: Backup
-    coding: Coding
-    sha256: str | None
 
 
 class RestoreAction:
@@ -53,6 +41,8 @@ class RestoreAction:
         names: Sequence[BackupName],
         lock: SetLock,
         engine: Engine,
+        browsable: Browsable,
+        reader: Reader,
         codings: Codings,
         clock: Clock,
         progress: Progress,
@@ -63,6 +53,8 @@ class RestoreAction:
         self._names = names
         self._lock = lock
         self._engine = engine
+        self._browsable = browsable
+        self._reader = reader
         self._codings = codings
         self._clock = clock
         self._progress = progress
@@ -79,14 +71,12 @@ class RestoreAction:
                 self._names[0],
                 request.at,
             )
-            levels = [self._prepared(backup) for backup in chain]
-            for position, level in enumerate(levels):
-                self._extract(level, notes, chain[:position])
+            chosen = self._restore(chain, notes)
             self._compare_checksum()
             pruned = self._remove_old()
         ended_at = self._clock()
         wanted = chain[-1]
-        warnings = [*self._codings.remarks, *notes.names]
+        warnings = [*self._codings.remarks, *self._reader.remarks, *notes.names]
         return Report(
             document={
                 "action": "restore",
@@ -97,6 +87,8 @@ class RestoreAction:
                 "restored_backups": [backup.label for backup in chain],
                 "restore_abs_path": str(request.target),
                 "dry_run": request.dry_run,
+                "includes": list(request.includes),
+                "chosen_files": chosen,
                 "started_at": started_at.isoformat(),
                 "ended_at": ended_at.isoformat(),
                 "duration_seconds": round((ended_at - started_at).total_seconds(), 3),
@@ -117,30 +109,44 @@ class RestoreAction:
                 "or another --restore-abs-path",
             )
 
-    def _prepared(self, backup: Backup) -> Level:
-        metadata = self._catalog.metadata(backup)
-        try:
-            size = self._catalog.data_size(backup)
-        except ObjectNotFound as error:
-            raise Damaged(f"{backup.label} has lost its data: the storage misses it") from error
-        expected = metadata.get("size")
-        if isinstance(expected, int) and size != expected:
-            raise Damaged(
-                f"{backup.label} is damaged: {size} bytes are stored of {expected} that were "
-                "written; restore another date",
-            )
-        coding = self._codings.opened(self._catalog.place(backup), metadata)
-        sha256 = metadata.get("sha256")
-        return Level(
-            backup=backup,
-            coding=coding,
-            sha256=sha256 if isinstance(sha256, str) and not coding.authenticates else None,
-        )
+    def _restore(self, chain: Sequence[Backup], notes: SourceNotes) -> int | None:
+        """Restore all of it, or what was chosen; of that, how many names."""
+        levels = [self._reader.level(backup) for backup in chain]
+        if self._request.includes:
+            return self._pick(levels, notes)
+        self._progress.expect(sum(level.stored_bytes for level in levels))
+        for position, level in enumerate(levels):
+            self._extract(level, notes, chain[:position])
+        return None
+
+    def _pick(self, levels: Sequence[Level], notes: SourceNotes) -> int:
+        """Restore the chosen names only; nothing is read of levels that have none of them."""
+        request, selection = self._request, Selection(self._request.includes)
+        with (
+            tempfile.TemporaryDirectory("-freezer") as work,
+            self._browsable.tree(Path(work)) as tree,
+        ):
+            for level in levels:
+                with self._reader.listing(level) as listing:
+                    tree.add_level(listing.chunks, has_contents=listing.has_contents)
+            if request.dry_run:
+                count = sum(1 for _ in tree.entries(selection))
+            else:
+                is_new = not request.target.exists()
+                request.target.mkdir(parents=True, exist_ok=True)
+                count = tree.restore(
+                    selection, lambda at: self._reader.stream(levels[at]), request.target, notes
+                )
+                if is_new and not count:
+                    request.target.rmdir()
+        if not count:
+            raise NothingChosen(levels[-1].backup.label, request.includes)
+        return count
 
     def _extract(self, level: Level, notes: SourceNotes, done: Sequence[Backup]) -> None:
         log.info("level %d of %s: extracting", level.backup.level, level.backup.name)
         try:
-            with contextlib.closing(self._stream(level)) as stream:
+            with self._reader.stream(level) as stream:
                 if self._request.dry_run:
                     for _ in stream:
                         pass
@@ -150,13 +156,6 @@ class RestoreAction:
         except BaseException as error:
             error.add_note(f"This happened in {level.backup.label}. {self._left_behind(done)}")
             raise
-
-    def _stream(self, level: Level) -> Any:
-        chunks: Iterator[bytes] = self._catalog.read_data(level.backup)
-        if level.sha256 is not None:
-            chunks = verified(chunks, level.sha256, level.backup.label)
-        plain = counted(level.coding.pipeline(Purpose.DATA).backward(chunks), self._progress.add)
-        return prefetched(plain, _CHUNKS_AHEAD)
 
     def _left_behind(self, done: Sequence[Backup]) -> str:
         target = str(self._request.target)

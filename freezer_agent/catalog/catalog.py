@@ -134,6 +134,13 @@ class Catalog:
                 return found.size_bytes
         raise ObjectNotFound(wanted)
 
+    def sizes(self, backup: Backup) -> dict[str, int]:
+        """The stored size of each object beside the metadata, by its name in the folder."""
+        folder = layout.data_folder(self._engine, backup)
+        return {
+            found.key[len(folder) + 1 :]: found.size_bytes for found in self._storage.list(folder)
+        }
+
     def remove(self, backups: Iterable[Backup]) -> None:
         """Remove backups of one chain: first what makes them count, the newest before the oldest.
 

@@ -7,6 +7,7 @@ The layout is the one that freezer has written since release 4, so that chains a
     data/ENGINE/HOST_NAME/LEVEL0_TIME/LEVEL_TIME/index             (ours; no release looks there)
     metadata/ENGINE/HOST_NAME/LEVEL0_TIME/LEVEL_TIME/metadata
     locks/HOST_NAME/lock                                         (ours; no release looks there)
+    checks/HOST_NAME/checks                                      (the same)
 """
 
 import re
@@ -66,6 +67,11 @@ def metadata_folder(engine: str, name: BackupName) -> str:
 def lock(name: BackupName) -> str:
     """The object that says which agent works on the set."""
     return f"locks/{name}/lock"
+
+
+def checks(name: BackupName) -> str:
+    """What was found when backups of the set were verified."""
+    return f"checks/{name}/checks"
 
 
 def parse_metadata(engine: str, name: BackupName, key: str) -> BackupId | None:

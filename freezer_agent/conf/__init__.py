@@ -31,6 +31,7 @@ GROUPS = (
     OptionGroup(title=storage.TITLE, options=storage.OPTIONS),
     OptionGroup(title=retention.TITLE, options=retention.OPTIONS),
     OptionGroup(title=files.RESTORE_TITLE, options=files.RESTORE_OPTIONS),
+    OptionGroup(title=files.LOOK_TITLE, options=files.LOOK_OPTIONS),
     OptionGroup(title=retention.REMOVAL_TITLE, options=retention.REMOVAL_OPTIONS),
     OptionGroup(title=encryption.TITLE, options=encryption.OPTIONS),
     OptionGroup(title=encryption.REKEY_TITLE, options=encryption.REKEY_OPTIONS),

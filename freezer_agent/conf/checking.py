@@ -18,18 +18,22 @@ from freezer_agent.requests import (
     CommandRequest,
     Compression,
     Dereference,
+    FilesRequest,
     InfoRequest,
     KeepRules,
     LevelRules,
+    ListRequest,
     PruneRequest,
     RekeyRequest,
     RemovalRule,
     Request,
     Requirement,
     RestoreRequest,
+    SetFilter,
     SetName,
     SeveralRequest,
     SingleRequest,
+    VerifyRequest,
 )
 from freezer_agent.storage_choices import LocalStorage, NamedStorage, StorageChoice
 from freezer_model.instants import in_zone, parse_instant
@@ -90,6 +94,9 @@ class _Checker:
             "restore": self._restore,
             "admin": self._rekey if self._options["rekey"] else self._prune,
             "info": self._info,
+            "list": self._list,
+            "files": self._files,
+            "verify": self._verify,
             "exec": self._command,
         }
         action = self._options["action"]
@@ -156,8 +163,48 @@ class _Checker:
             checksum=checksum,
             excludes=tuple(options["exclude"] or ()),
             dereference=Dereference(options["dereference_symlink"] or "none"),
+            includes=self._includes(),
             removal=self._removal(),
             dry_run=options["dry_run"],
+        )
+
+    def _includes(self) -> tuple[str, ...]:
+        includes = tuple(self._options["include"] or ())
+        if includes and self._options["consistency_checksum"]:
+            self._reasons.append(
+                "--consistency-checksum is that of everything: leave --include out"
+            )
+        return includes
+
+    def _files(self) -> FilesRequest:
+        return FilesRequest(
+            storage=self._storage(),
+            set_name=self._set_name(),
+            at=self._instant("restore_from_date"),
+            encryption=to_encryption(self._options, self._around.start, self._reasons),
+            includes=self._includes(),
+        )
+
+    def _list(self) -> ListRequest:
+        return ListRequest(storage=self._storage(), wanted=self._filter())
+
+    def _verify(self) -> VerifyRequest:
+        return VerifyRequest(
+            storage=self._storage(),
+            wanted=self._filter(),
+            encryption=to_encryption(self._options, self._around.start, self._reasons),
+            share=self._options["read_data"],
+            dry_run=self._options["dry_run"],
+        )
+
+    def _filter(self) -> SetFilter:
+        """Everything that is there, unless a host, a name or a time is asked for."""
+        options = self._options
+        return SetFilter(
+            host=options["hostname"] or None,
+            name=self._set_name().name if options.is_given("backup_name") else None,
+            since=self._instant("since"),
+            until=self._instant("until"),
         )
 
     def _prune(self) -> PruneRequest:

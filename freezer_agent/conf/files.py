@@ -2,6 +2,8 @@
 
 from oslo_config import cfg
 
+from freezer_agent.conf.kinds import Share
+
 TITLE = "Files to back up"
 
 OPTIONS = (
@@ -74,6 +76,14 @@ RESTORE_OPTIONS = (
         help="Restore the newest backup that is not younger than this moment: local time, unless "
         "a zone follows (Z, +02:00).",
     ),
+    cfg.MultiStrOpt(
+        "include",
+        metavar="PATTERN",
+        help="Restore, or list with action files, only what fits: a shell pattern with a slash "
+        "inside starts at the top of the backup and * stops at slashes, ** does not; one without a "
+        "slash fits at any depth. A directory that fits brings all that is in it. Nothing else in "
+        "the target is touched. May be given several times; in a job file one pattern a line.",
+    ),
     cfg.BoolOpt(
         "overwrite",
         default=False,
@@ -84,5 +94,28 @@ RESTORE_OPTIONS = (
         "consistency-checksum",
         metavar="SHA256",
         help="Compare the restored files with this checksum, as --consistency-check reported it.",
+    ),
+)
+
+LOOK_TITLE = "Looking at backups (with actions list and verify)"
+
+LOOK_OPTIONS = (
+    cfg.Opt(
+        "read-data",
+        type=Share(),
+        metavar="N%",
+        help="With action verify: read every byte of this share of the backups, those that were "
+        "read longest ago first, so that runs with 10% come round to everything in ten. Without a "
+        "value all of them.",
+    ),
+    cfg.StrOpt(
+        "since",
+        metavar="YYYY-MM-DDThh:mm:ss",
+        help="Only backups that are not older: local time, unless a zone follows.",
+    ),
+    cfg.StrOpt(
+        "until",
+        metavar="YYYY-MM-DDThh:mm:ss",
+        help="Only backups that are not younger: local time, unless a zone follows.",
     ),
 )

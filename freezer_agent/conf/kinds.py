@@ -66,6 +66,39 @@ class Rate(types.ConfigType):
         return str(value)
 
 
+class Share(types.ConfigType):
+    """A part of the whole: 10% or 10; without a value all of it."""
+
+    def __init__(self) -> None:
+        super().__init__(type_name="share value")
+
+    def __call__(self, value: Any) -> float | None:
+        """More than 0 and at most 1; None for "false". ValueError for anything else."""
+        text = str(value).strip().lower()
+        if text in {"true", "yes"}:
+            return 1.0
+        if text in {"false", "no"}:
+            return None
+        try:
+            percent = float(text.removesuffix("%"))
+        except ValueError:
+            percent = 0.0
+        if not 0 < percent <= 100:
+            raise ValueError(f"{text!r} is no share: give more than 0% and at most 100%")
+        return percent / 100
+
+    def __repr__(self) -> str:
+        return "Share"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Share)
+
+    __hash__ = None  # type: ignore[assignment]  # oslo's types are compared, not hashed
+
+    def _formatter(self, value: Any) -> str:
+        return str(value)
+
+
 class LengthOfTime(types.ConfigType):
     """A length of time: 14d, 2w, 6m, 1y6m, 36h; a number alone is days."""
 

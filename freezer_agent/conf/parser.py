@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from oslo_config import cfg
 
 from freezer_agent.conf import GROUPS, OptionGroup
-from freezer_agent.conf.kinds import FlagOrText
+from freezer_agent.conf.kinds import FlagOrText, Share
 
 _DESCRIPTION = "Back up, restore and manage backups of file trees. Works alone, without a server."
 
@@ -40,6 +40,14 @@ examples:
     freezer-agent --action admin --rekey --storage local --container /backups -N etc \\
         --encrypt-pass-file OLD --new-encrypt-pass-file NEW --remove-encrypt-pass-file OLD
 
+  Find a file in the newest backup, and restore it alone:
+    freezer-agent --action files --storage local --container /backups -N etc --include 'hosts*'
+    freezer-agent --action restore --storage local --container /backups -N etc \\
+        --restore-abs-path /tmp/etc --include hosts
+
+  Check what is stored, and every byte of a tenth of it:
+    freezer-agent --action verify --storage local --container /backups --read-data 10%
+
 exit status:
   0 done   1 failed, or a wrong value   2 unknown option   130 interrupted from the keyboard
   A run that was told to stop (SIGTERM) cleans up and ends by that signal.
@@ -57,7 +65,7 @@ class Parser:
         self._names: dict[str, Any] = {}
         self._parser = _Argparse(
             prog=program,
-            usage=f"{program} [--action backup|restore|info|admin|exec] [options]",
+            usage=f"{program} [--action backup|restore|list|files|verify|info|admin|exec] [options]",
             description=_DESCRIPTION,
             epilog=_EPILOG,
             formatter_class=_HelpFormatter,
@@ -93,6 +101,8 @@ class Parser:
                 settings["action"] = "append"
             if isinstance(option.type, FlagOrText):
                 settings.update(nargs="?", const="true", metavar="yes|no")
+            elif isinstance(option.type, Share):
+                settings.update(nargs="?", const="true", metavar=_metavar(option))
             else:
                 settings["metavar"] = _metavar(option)
             self._add(section, option, settings)

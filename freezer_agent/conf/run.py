@@ -10,9 +10,10 @@ OPTIONS = (
     cfg.StrOpt(
         "action",
         default="backup",
-        choices=["backup", "restore", "info", "admin", "exec"],
-        help="What to do: make a backup, restore one, show what a storage holds (info), remove "
-        "old backups (admin) or run a command (exec).",
+        choices=["backup", "restore", "list", "files", "verify", "info", "admin", "exec"],
+        help="What to do: make a backup, restore one, list backups, list the files of one (files), "
+        "check what is stored (verify), show the containers of a storage (info), remove old "
+        "backups (admin) or run a command (exec).",
     ),
     cfg.StrOpt(
         "mode",

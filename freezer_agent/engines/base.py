@@ -141,6 +141,10 @@ class Engine(Protocol):
         ...
 
 
+StreamCheck = Callable[[Iterable[bytes]], Iterator[None]]
+"""Goes over a stream and raises Damaged if it is not whole; yields as often as it likes."""
+
+
 class Browsable(Protocol):
     """An engine whose streams hold files by name."""
 

@@ -59,6 +59,15 @@ def members_of(chunks: Iterable[bytes], *, has_contents: bool) -> Iterator[tuple
     walk.finish()
 
 
+def checked(chunks: Iterable[bytes]) -> Iterator[None]:
+    """Go over a stream to its end; Damaged if it is none, or is cut."""
+    walk = MemberWalk(lambda _member: None, _MOST_EXTENSION_BYTES)
+    for chunk in chunks:
+        walk.feed(chunk)
+        yield
+    walk.finish()
+
+
 def picked(chunks: Iterable[bytes], is_wanted: Callable[[Member], bool]) -> Iterator[bytes]:
     """A stream of the wanted members of a stream, unchanged and in their order."""
     found: list[Member] = []
