@@ -185,7 +185,7 @@ REMOTE_OPTIONS = (
     cfg.BoolOpt(
         "prefix-container",
         default=False,
-        help="Put freezer_ before the name of a Swift container that does not begin so.",
+        help='Put "freezer_" before the name of a Swift container that does not begin so.',
     ),
     cfg.StrOpt(
         "ca-file",

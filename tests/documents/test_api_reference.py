@@ -9,6 +9,7 @@ from typing import Any
 import falcon
 import falcon.inspect
 import pytest
+import yaml
 from falcon import testing
 
 from freezer_api import conf as api_conf
@@ -246,3 +247,22 @@ def assert_same_shape(expected: Any, actual: Any, where: str) -> None:
         assert len(actual) == len(expected), where
         for index, item in enumerate(expected):
             assert_same_shape(item, actual[index], f"{where}[{index}]")
+
+
+def test_the_parameters_are_in_the_order_that_the_reference_wants() -> None:
+    """By place and then by name, as os-api-ref demands of its pages."""
+    places = ["header", "path", "query", "body"]
+    described = yaml.safe_load((SOURCE / "parameters.yaml").read_text())
+    keys = [(places.index(each["in"]), name.lower()) for name, each in described.items()]
+    assert keys == sorted(keys)
+
+
+def test_every_operation_has_its_samples() -> None:
+    """One of the answer, and of the request where there is a body; but for those without any."""
+    plain = {("GET", "/healthcheck"), ("GET", "/v2/openapi.json")}
+    for operation in OPERATIONS:
+        name = (operation.method, operation.path)
+        if operation.status != 204 and name not in plain:
+            assert operation.response, name
+        if operation.method in {"POST", "PATCH"}:
+            assert operation.request, name
