@@ -3,17 +3,25 @@
 Configuration files are those in the environment variable FREEZER_API_CONFIG (several with ":"
 between them), else /etc/freezer/freezer-api.conf. The command line belongs to the server and is
 never read. Everything is made with the first request, so that a server which forks has forked.
+
+With PROMETHEUS_MULTIPROC_DIR in the environment, an empty folder, requests are counted, and
+`freezer_api.wsgi:metrics` is the page that tells (see `freezer_api.metrics`).
 """
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from oslo_config import cfg
 from oslo_log import log
 
 from freezer_api import conf as options
-from freezer_api.assembly import application_from, store_from
+from freezer_api.assembly import application_from, metrics_page_from, store_from
+from freezer_api.conf import ConfigurationInvalid
+from freezer_api.metrics.meters import DIRECTORY_VARIABLE
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -40,12 +48,37 @@ class LazyApplication:
         return made(environ, start_response)
 
 
+def configured_metrics() -> "WSGIApplication":
+    """The page of the metrics; needs the folder in which the processes keep their numbers."""
+    folder = _metrics_folder()
+    if folder is None:
+        raise ConfigurationInvalid(
+            f"There are no metrics to show: {DIRECTORY_VARIABLE} names no folder for them"
+        )
+    conf = _configured()
+    return metrics_page_from(conf, store_from(conf), folder, _STARTED_AT)
+
+
 def configured_application() -> "WSGIApplication":
     """The application as the environment and the files want it."""
-    named = [name for name in os.environ.get(CONFIG_VARIABLE, "").split(os.pathsep) if name]
-    conf = options.load([], prog="freezer-api", config_files=named or None)
+    conf = _configured()
     log.setup(conf, "freezer-api")
-    return application_from(conf, store_from(conf))
+    return application_from(conf, store_from(conf), _metrics_folder())
 
+
+def _configured() -> cfg.ConfigOpts:
+    named = [name for name in os.environ.get(CONFIG_VARIABLE, "").split(os.pathsep) if name]
+    return options.load([], prog="freezer-api", config_files=named or None)
+
+
+def _metrics_folder() -> Path | None:
+    folder = os.environ.get(DIRECTORY_VARIABLE)
+    return Path(folder) if folder else None
+
+
+_STARTED_AT = time.time()
 
 application = LazyApplication(configured_application)
+
+metrics = LazyApplication(configured_metrics)
+"""The page for Prometheus, to be served on a port of its own."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -192,6 +193,43 @@ class TestWsgi:
         reply = testing.TestClient(wsgi.configured_application()).simulate_get("/v2/p/jobs")
         assert reply.json == {"jobs": []}
         assert reply.headers["x-openstack-request-id"].startswith("req-")
+
+    def test_metrics_under_another_server(self, config: Path, tmp_path: Path) -> None:
+        """In a process of its own: where the numbers are kept is settled with an import."""
+        manage.main(["--config-file", str(config), "db", "sync"])
+        script = (
+            "from falcon import testing; from freezer_api import wsgi\n"
+            "get = lambda app, path: testing.TestClient(app).simulate_get(path)\n"
+            "assert get(wsgi.application, '/v2/p/jobs').status_code == 200\n"
+            "print(get(wsgi.metrics, '/metrics').text)"
+        )
+        folder = tmp_path / "numbers"
+        folder.mkdir()
+        environment = {
+            **os.environ,
+            "FREEZER_API_CONFIG": str(config),
+            "PROMETHEUS_MULTIPROC_DIR": str(folder),
+        }
+        page = subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parents[3],
+        ).stdout
+        counted = (
+            'freezer_api_requests_total{method="GET",route="/v2/{project_id}/jobs",status="200"}'
+        )
+        assert f"{counted} 1.0" in page.splitlines()
+
+    def test_no_metrics_without_a_folder(
+        self, config: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FREEZER_API_CONFIG", str(config))
+        monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+        with pytest.raises(ConfigurationInvalid, match="PROMETHEUS_MULTIPROC_DIR"):
+            wsgi.configured_metrics()
 
     def test_is_made_once_and_late(self) -> None:
         made = []
