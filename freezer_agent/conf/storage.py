@@ -185,7 +185,8 @@ REMOTE_OPTIONS = (
     cfg.BoolOpt(
         "prefix-container",
         default=False,
-        help='Put "freezer_" before the name of a Swift container that does not begin so.',
+        help="Put the word freezer and an underline before the name of a Swift container that does not "
+        "begin so.",
     ),
     cfg.StrOpt(
         "ca-file",
