@@ -285,3 +285,21 @@ def test_backups_that_are_not_sealed_are_named_and_left(
     report = rekey(agent, *words)
     assert len(report["not_sealed_backups"]) == len(report["warnings"]) == 2
     assert [path.read_bytes() for path in metadata_files(agent)] == before
+
+
+@needs_openssl
+def test_a_job_file_names_several_public_keys(
+    agent: AgentCommand, source: Path, tmp_path: Path
+) -> None:
+    pairs = [key_pair(tmp_path, name) for name in ("one", "two")]
+    bodies = ["".join(public.read_text().splitlines()[1:-1]) for _, public in pairs]
+    job = tmp_path / "job.ini"
+    job.write_text(
+        "[default]\naction = backup\nstorage = local\nbackup_name = name\nsync = False\n"
+        f"container = {agent.container}\npath_to_backup = {source}\n"
+        "encrypt_recipient = " + "\n    ".join(bodies) + "\n"
+    )
+    ended = agent.run("--config", job)
+    assert ended.status == 0, ended.stderr
+    for number, (private, _) in enumerate(pairs):
+        comes_back(agent, source, tmp_path / f"out{number}", "--decrypt-key-file", private)
