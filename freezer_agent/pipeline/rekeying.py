@@ -6,7 +6,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-from freezer_agent.errors import RequestInvalid
+from freezer_agent.errors import RequestInvalid, WrongKey
 from freezer_agent.pipeline.key_slots import (
     MOST_SLOTS,
     PassPhraseSlots,
@@ -53,8 +53,14 @@ class Rekeying:
         WrongKey and Damaged as for restoring. RequestInvalid if no slot would be left. That the
         result opens, if any of the keys at hand should open it, was tried when this returns.
         """
-        data_key = open_metadata(metadata, place, self._keys)
         slots = check_digest(metadata, place)
+        try:
+            data_key = open_metadata(metadata, place, self._keys)
+        except WrongKey:
+            # A run that was interrupted may have taken our key away: nothing is left to do here.
+            if self._is_done(slots, place):
+                return None
+            raise
         kept = [slot for slot in slots if not self._is_removed(slot, place)]
         made = self._made(kept, data_key, place)
         if not made and len(kept) == len(slots):
@@ -69,6 +75,14 @@ class Rekeying:
         if any(opens(slot, self._keys, place) for slot in kept) or self._added.pass_phrases:
             open_metadata(result, place, self._keys)
         return result
+
+    def _is_done(self, slots: Sequence[Slot], place: str) -> bool:
+        """Whether the slots are as wanted, of what can be told without opening one."""
+        if self._added.pass_phrases or any(self._is_removed(slot, place) for slot in slots):
+            return False
+        return all(
+            any(is_for(slot, recipient) for slot in slots) for recipient in self._added.recipients
+        )
 
     def _is_removed(self, slot: Slot, place: str) -> bool:
         if any(is_for(slot, recipient) for recipient in self._removed.recipients):

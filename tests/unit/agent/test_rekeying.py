@@ -114,6 +114,18 @@ def test_without_a_key_nothing_is_changed() -> None:
         rekeying(private(HEIR), removed=of(OWNER)).rekeyed(PLACE, document(recipient(OWNER)))
 
 
+def test_a_run_that_took_its_own_key_away_can_be_done_again() -> None:
+    change = rekeying(private(OWNER), added=of(HEIR), removed=of(OWNER))
+    changed = change.rekeyed(PLACE, document(recipient(OWNER)))
+    assert changed is not None
+    assert change.rekeyed(PLACE, changed) is None
+    with pytest.raises(WrongKey):
+        rekeying(private(OWNER), added=of(HEIR, OWNER)).rekeyed(PLACE, changed)
+    added = Openers(pass_phrases=(b"new",))
+    with pytest.raises(WrongKey):
+        rekeying(private(OWNER), added=added).rekeyed(PLACE, changed)
+
+
 class Failing(Memory):
     """Takes so many metadata objects, then no more."""
 
@@ -140,7 +152,7 @@ def test_a_run_that_dies_leaves_backups_that_open_and_can_be_done_again(
         backup = Backup(name=NAME, id=BackupId(level_zero_at=at, taken_at=at, level=0))
         catalog.publish(backup, document(recipient(OWNER), place=catalog.place(backup)))
         backups.append(backup)
-    change = rekeying(private(OWNER, HEIR), added=of(HEIR), removed=of(OWNER))
+    change = rekeying(private(OWNER), added=of(HEIR), removed=of(OWNER))
     storage.room = written
     if written < 3:
         with pytest.raises(StorageUnavailable) as raised:
