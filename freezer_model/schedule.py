@@ -131,26 +131,33 @@ def _check_bounds(path: str, start: datetime | None, end: datetime | None) -> No
         raise InvalidDocument(f"{path}.schedule_end_date", "lies before schedule_start_date")
 
 
-def _length(path: str, key: str, given: Mapping[str, str]) -> timedelta | None:
-    text = given.get(key)
-    if text is None:
-        return None
-    field = f"{path}.{key}"
+def read_length(text: str) -> timedelta:
+    """The length of time that a text like '4 hours' names; the unit is always in the plural.
+
+    Raises ValueError.
+    """
     if text == "continuous" or not re.fullmatch(INTERVAL_PATTERN, text) or text.endswith("\n"):
-        or_else = "neither 'continuous' nor" if key == "schedule_interval" else "not"
-        raise InvalidDocument(
-            field,
-            f"{text!r} is {or_else} a number and weeks, days, hours, minutes or seconds, as in "
-            "'4 hours' or '1 days'",
+        raise ValueError(
+            f"{text!r} is no number and weeks, days, hours, minutes or seconds, as in '4 hours' or "
+            "'1 days'"
         )
     count, unit = text.split(" ")
     # Digits are counted first: int() refuses thousands of them with an error of its own.
     if len(count) > 12 or not int(count) >= 1:
-        raise InvalidDocument(field, f"{text[:40]!r} is not a usable length of time")
+        raise ValueError(f"{text[:40]!r} is not a usable length of time")
     seconds = int(count) * int(timedelta(**{unit: 1}).total_seconds())
     if seconds > _MOST_SECONDS:
-        raise InvalidDocument(field, f"{text!r} is longer than a century")
+        raise ValueError(f"{text!r} is longer than a century")
     return timedelta(seconds=seconds)
+
+
+def _length(path: str, key: str, given: Mapping[str, str]) -> timedelta | None:
+    if key not in given:
+        return None
+    try:
+        return read_length(given[key])
+    except ValueError as error:
+        raise InvalidDocument(f"{path}.{key}", str(error)) from None
 
 
 def _zone(path: str, given: Mapping[str, str]) -> ZoneInfo | None:

@@ -10,12 +10,14 @@ from pathlib import Path
 from freezer_client.api import Freezer, connect
 from freezer_model.clock import utc_now
 from freezer_scheduler.agent_process import AgentProcess, find_agent
+from freezer_scheduler.channels import CommandChannel, MailChannel, WebhookChannel
 from freezer_scheduler.conf.settings import Settings
 from freezer_scheduler.job_boards.api import ApiBoard
 from freezer_scheduler.job_boards.base import JobBoard
 from freezer_scheduler.job_boards.copies import SavedCopies
 from freezer_scheduler.job_boards.directory import DirectoryBoard
 from freezer_scheduler.journal import Journal
+from freezer_scheduler.notices import Channel, Notifier, Occasion, Unwatched
 from freezer_scheduler.ownership import Alone, Ownership, Shared
 from freezer_scheduler.poller import Poller, Rules
 from freezer_scheduler.reports import Reports
@@ -40,6 +42,13 @@ def scheduler_from(settings: Settings) -> Scheduler:
     def new_agent() -> AgentProcess:
         return AgentProcess(find_agent(settings.agent_program), environment)
 
+    notifier = _notifier(settings, journal)
+
+    def close_all() -> None:
+        if notifier is not None:
+            notifier.close()
+        close()
+
     poller = Poller(
         board=board,
         reports=reports,
@@ -52,6 +61,7 @@ def scheduler_from(settings: Settings) -> Scheduler:
             clock=utc_now,
         ),
         ownership=_ownership(settings),
+        watch=notifier or Unwatched(),
         records=RunRecords(
             board=board,
             new_id=lambda: uuid.uuid4().hex,
@@ -68,7 +78,7 @@ def scheduler_from(settings: Settings) -> Scheduler:
         journal=journal,
         reports=reports,
         interval_seconds=settings.interval_seconds,
-        close=close,
+        close=close_all,
     )
 
 
@@ -90,6 +100,38 @@ def _board(settings: Settings) -> tuple[JobBoard, Callable[[], None]]:
         copies=SavedCopies(settings.jobs_dir),
     )
     return board, freezer.close
+
+
+def _notifier(settings: Settings, journal: Journal) -> Notifier | None:
+    choice = settings.notices
+    channels: list[Channel] = []
+    if choice.command:
+        channels.append(CommandChannel(argv=choice.command))
+    if choice.webhook:
+        verify = settings.service_auth.get("os_insecure") != "True"
+        channels.append(WebhookChannel(url=choice.webhook, verify=verify))
+    if choice.mail_to:
+        channels.append(
+            MailChannel(
+                recipients=choice.mail_to,
+                sender=choice.mail_from,
+                host=choice.smtp_host,
+                port=choice.smtp_port,
+                security=choice.smtp_security,
+                username=choice.smtp_username,
+                password_file=choice.smtp_password_file,
+            )
+        )
+    if not channels:
+        return None
+    return Notifier(
+        journal=journal,
+        channels=channels,
+        occasions=frozenset(Occasion(word) for word in choice.occasions),
+        absence=choice.absence,
+        host=socket.gethostname(),
+        clock=utc_now,
+    )
 
 
 def _ownership(settings: Settings) -> Ownership:

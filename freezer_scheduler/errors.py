@@ -10,6 +10,7 @@ FreezerError             (freezer_model)
     BoardRefused         a report that will be refused again as it is
       HeldElsewhere      another scheduler runs the job now
     CoordinationUnavailable  whose a job is cannot be told for now
+    NoticeFailed         somebody could not be told of a job
     JournalUnusable      what must survive a restart cannot be kept
     DaemonFailed         the scheduler could not go to the background, or did not obey a signal
 """
@@ -72,6 +73,10 @@ class HeldElsewhere(BoardRefused):
 
 class CoordinationUnavailable(SchedulerError):
     """The service by which several schedulers agree cannot be used now."""
+
+
+class NoticeFailed(SchedulerError):
+    """A notice did not reach anybody by this way."""
 
 
 class JournalUnusable(SchedulerError):

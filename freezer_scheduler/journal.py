@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,13 @@ CREATE TABLE IF NOT EXISTS runs (
     unfinished INTEGER NOT NULL,
     pid INTEGER,
     pid_started TEXT
+);
+CREATE TABLE IF NOT EXISTS health (
+    job_id TEXT PRIMARY KEY,
+    since REAL NOT NULL,
+    succeeded_at REAL,
+    troubled INTEGER NOT NULL,
+    missed INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS outbox (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -47,6 +54,14 @@ class UnfinishedRun:
     started_at: datetime
     pid: int | None
     pid_started: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How a job has been: its last success if any, and whether trouble was told since."""
+
+    succeeded_at: datetime | None
+    troubled: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +135,50 @@ class Journal:
         """The job is gone."""
         with self._changing() as change:
             change.execute("DELETE FROM runs WHERE job_id = ?", (job_id,))
+            change.execute("DELETE FROM health WHERE job_id = ?", (job_id,))
 
     def last_run_at(self, job_id: str) -> datetime | None:
         """The instant for which the job's last run was due, if there was one."""
         rows = self._rows("SELECT due_at FROM runs WHERE job_id = ?", job_id)
         return from_epoch(rows[0][0]) if rows else None
+
+    def note_result(self, job_id: str, at: datetime, *, succeeded: bool) -> Health:
+        """Remember a result; how the job was before."""
+        with self._changing() as change:
+            before = self._health(change, job_id)
+            row: tuple[object, ...]
+            if succeeded:
+                row = (job_id, at.timestamp(), at.timestamp(), 0)
+            else:
+                since = change.execute(
+                    "SELECT since FROM health WHERE job_id = ?", (job_id,)
+                ).fetchone()
+                last = before.succeeded_at.timestamp() if before.succeeded_at else None
+                row = (job_id, since[0] if since else at.timestamp(), last, 1)
+            change.execute(
+                "INSERT INTO health VALUES (?, ?, ?, ?, 0) ON CONFLICT (job_id) DO UPDATE SET "
+                "since = excluded.since, succeeded_at = excluded.succeeded_at, "
+                "troubled = excluded.troubled, missed = missed * excluded.troubled",
+                row,
+            )
+        return before
+
+    def missed(self, job_id: str, now: datetime, absence: timedelta) -> Health | None:
+        """How the job was, if it now is first found without a success for that long; else None.
+
+        A job that never succeeded counts from when it was first asked for here.
+        """
+        with self._changing() as change:
+            change.execute(
+                "INSERT OR IGNORE INTO health VALUES (?, ?, NULL, 0, 0)",
+                (job_id, now.timestamp()),
+            )
+            found = change.execute(
+                "UPDATE health SET missed = 1, troubled = 1 "
+                "WHERE job_id = ? AND missed = 0 AND since <= ?",
+                (job_id, (now - absence).timestamp()),
+            ).rowcount
+            return self._health(change, job_id) if found else None
 
     def unfinished(self) -> list[UnfinishedRun]:
         """The runs that an earlier life left without an end."""
@@ -212,6 +266,15 @@ class Journal:
         return {
             row[0] for row in self._rows("SELECT DISTINCT job_id FROM outbox WHERE kind = 'state'")
         }
+
+    def _health(self, change: sqlite3.Connection, job_id: str) -> Health:
+        row = change.execute(
+            "SELECT succeeded_at, troubled FROM health WHERE job_id = ?", (job_id,)
+        ).fetchone()
+        if row is None:
+            return Health(succeeded_at=None, troubled=False)
+        succeeded_at = None if row[0] is None else from_epoch(row[0])
+        return Health(succeeded_at=succeeded_at, troubled=row[1] > 0)
 
     def _rows(self, statement: str, *values: object) -> list[Any]:
         with self._changing() as connection:

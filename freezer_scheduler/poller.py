@@ -27,6 +27,7 @@ from freezer_scheduler.errors import (
 )
 from freezer_scheduler.job_boards.base import JobBoard
 from freezer_scheduler.journal import Journal, UnfinishedRun
+from freezer_scheduler.notices import Watch
 from freezer_scheduler.ownership import Ownership
 from freezer_scheduler.reconcile import Act, Adopt, Command, Take, plan
 from freezer_scheduler.reports import Reports
@@ -72,6 +73,7 @@ class Poller:
         runner: Runner,
         records: RunRecords,
         ownership: Ownership,
+        watch: Watch,
         clock: Clock,
         rules: Rules,
         timetable_of: Callable[[Callable[[str], None]], Timetable],
@@ -83,6 +85,7 @@ class Poller:
         self._runner = runner
         self._records = records
         self._ownership = ownership
+        self._watch = watch
         self._clock = clock
         self._timetable = timetable_of(self.fire)
         self._lock = threading.RLock()
@@ -145,6 +148,8 @@ class Poller:
                 if known.missed and not self._unowned:
                     known.missed = False
                     self._arm(known)
+            jobs = [known.job for known in self._known.values()]
+        self._watch.look(jobs)
 
     def fire(self, job_id: str) -> None:
         """The job is due: run it, and see what follows."""
@@ -169,7 +174,13 @@ class Poller:
             log.exception("job %s: the run broke", job_id)
             result = replace(result, error=f"the scheduler failed: {error}")
         finally:
-            self._leave(known) if known.elsewhere else self._finish(known, result)
+            if known.elsewhere:
+                self._leave(known)
+            else:
+                self._finish(known, result)
+                self._watch.run_ended(
+                    known.job, result.result, error=result.error, exit_code=result.exit_code
+                )
 
     # -- whose they are --------------------------------------------------------------------------
 
@@ -495,6 +506,8 @@ class Poller:
             error="lost: the scheduler died during the run",
         )
         ended = self._records.lost(lost, state.error, now)
+        job = Job.from_document({"job_id": lost.job_id})
+        self._watch.run_ended(job, JobResult.FAIL, error=state.error)
         self._reports.state(lost.job_id, state, consumed=False, ended=ended)
 
     def _running(self) -> list[Run]:

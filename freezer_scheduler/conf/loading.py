@@ -3,6 +3,8 @@
 import logging
 import os
 import re
+import shlex
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +13,10 @@ from typing import Any
 from oslo_config import cfg
 
 from freezer_model.client import CAPABILITIES, CLIENT_ID_PATTERN
+from freezer_model.schedule import read_length
 from freezer_scheduler.conf import service_auth
 from freezer_scheduler.conf.parser import CommandLine, Parser
-from freezer_scheduler.conf.settings import LogChoice, Settings, SettingsInvalid
+from freezer_scheduler.conf.settings import LogChoice, NoticeChoice, Settings, SettingsInvalid
 from freezer_scheduler.conf.spellings import Key, Spelled, all_spelled
 
 PROGRAM = "freezer-scheduler"
@@ -171,6 +174,7 @@ def _contradictions(found: Mapping[str, _Value], word: str) -> list[str]:
         reasons.append("--client is for client-get; --client-id says which client we are")
     if word in WITHOUT_WORK:
         return reasons
+    reasons += _notice_contradictions(found)
     if found["centralized_scheduler"].value:
         reasons.append(
             "a central scheduler for all projects (--centralized-scheduler) is not in this "
@@ -206,6 +210,7 @@ def _settings(found: Mapping[str, _Value], around: Surroundings) -> Settings:
         agent_environment=_agent_environment(auth, around.environment),
         service_auth=auth,
         log=_log_choice(value),
+        notices=_notice_choice(value, around),
         job=value["job"],
         session=value["session"],
         client=value["client"],
@@ -270,6 +275,40 @@ def _log_choice(value: Mapping[str, Any]) -> LogChoice:
         use_journal=value["use_journal"],
         use_json=value["use_json"],
     )
+
+
+def _notice_choice(value: Mapping[str, Any], around: Surroundings) -> NoticeChoice:
+    password_file = value["notify_smtp_password_file"]
+    return NoticeChoice(
+        occasions=frozenset(value["notify_on"]),
+        absence=read_length(value["notify_absence"]) if value["notify_absence"] else None,
+        command=tuple(shlex.split(value["notify_command"])),
+        webhook=value["notify_webhook"],
+        mail_to=tuple(value["notify_mail_to"]),
+        mail_from=value["notify_mail_from"] or f"freezer@{socket.getfqdn()}",
+        smtp_host=value["notify_smtp_host"],
+        smtp_port=value["notify_smtp_port"],
+        smtp_security=value["notify_smtp_security"],
+        smtp_username=value["notify_smtp_username"],
+        smtp_password_file=_path(password_file, around) if password_file else None,
+    )
+
+
+def _notice_contradictions(found: Mapping[str, _Value]) -> list[str]:
+    reasons = []
+    if absence := found["notify_absence"].value:
+        try:
+            read_length(absence)
+        except ValueError as error:
+            reasons.append(f"wrong value for --notify-absence: {error}")
+    try:
+        shlex.split(found["notify_command"].value)
+    except ValueError:
+        reasons.append("--notify-command has a quote that does not end")
+    scheme = found["notify_webhook"].value.partition("://")[0]
+    if scheme not in {"", "http", "https"}:
+        reasons.append("--notify-webhook takes an http:// or https:// URL")
+    return reasons
 
 
 def _remarks(found: Mapping[str, _Value]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,23 @@ class LogChoice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeChoice:
+    """Whom to tell of what. Empty ways are not taken; `absence` None is never."""
+
+    occasions: frozenset[str] = frozenset()
+    absence: timedelta | None = None
+    command: tuple[str, ...] = ()
+    webhook: str = field(default="", repr=False)
+    mail_to: tuple[str, ...] = ()
+    mail_from: str = ""
+    smtp_host: str = ""
+    smtp_port: int = 25
+    smtp_security: str = "none"
+    smtp_username: str = ""
+    smtp_password_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that somebody may choose about the scheduler and its commands.
 
@@ -64,6 +82,7 @@ class Settings:
     agent_environment: Mapping[str, str] = field(repr=False)
     service_auth: Mapping[str, str] = field(repr=False)
     log: LogChoice
+    notices: NoticeChoice = NoticeChoice()
     job: str = ""
     session: str = ""
     client: str = ""

@@ -10,6 +10,7 @@ from freezer_scheduler.conf import (
     client_commands,
     coordination,
     log,
+    notifications,
     scheduler,
     service_auth,
 )
@@ -67,6 +68,8 @@ class OptionGroup:
             yield from (f"--coordination-{name}" for name in names)
             return
         yield from (f"--{name}" for name in names)
+        if self.section == notifications.SECTION:
+            return
         if self.section in {"", log.SECTION}:
             return
         # Release 19 put the section in front of the name.
@@ -96,7 +99,15 @@ class OptionGroup:
 
 GROUPS = tuple(
     OptionGroup(title=module.TITLE, section=module.SECTION, options=module.OPTIONS)
-    for module in (scheduler, client_commands, service_auth, capabilities, log, coordination)
+    for module in (
+        scheduler,
+        client_commands,
+        service_auth,
+        capabilities,
+        notifications,
+        log,
+        coordination,
+    )
 )
 
 

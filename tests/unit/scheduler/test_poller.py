@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from freezer_model.errors import InvalidDocument
+from freezer_model.job import Job, JobResult
 from freezer_model.run import JobRun, RunStatus
 from freezer_model.schedule import Schedule, ScheduleKind
 from freezer_scheduler.agent_process import Outcome, process_start
@@ -119,6 +120,23 @@ class HandOwnership:
         """Nobody to leave."""
 
 
+class Watched:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[str, str]] = []
+        self.jobs: list[str] = []
+
+    def run_ended(
+        self, job: Job, result: JobResult, *, error: str = "", exit_code: int | None = None
+    ) -> None:
+        del error, exit_code
+        self.ended.append((job.job_id, str(result)))
+
+    def look(self, jobs: Iterable[Job]) -> None:
+        self.jobs = [job.job_id for job in jobs]
+
+
 class GateAgent:
     """Runs until let go or ended; `outcome` is then its end."""
 
@@ -162,6 +180,7 @@ class World:
         self.threads: list[threading.Thread] = []
         self.numbers = itertools.count(1)
         self.ownership = HandOwnership()
+        self.watched = Watched()
         self.begin_life()
 
     def begin_life(self) -> None:
@@ -180,6 +199,7 @@ class World:
                 clock=lambda: AT,
             ),
             ownership=self.ownership,
+            watch=self.watched,
             records=RunRecords(
                 board=self.board,
                 new_id=lambda: f"run{next(self.numbers)}",
@@ -920,3 +940,13 @@ class TestSharing:
         world.put(**HOURLY, time_started=int(AT.timestamp()) - 600)
         world.poller.tick()
         assert world.timetable.last["a"] == AT - timedelta(minutes=10)
+
+
+def test_whoever_watches_is_told_of_jobs_and_results(world: World) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    assert world.watched.jobs == ["a"]
+    world.timetable.fire("a")
+    world.agent.outcome = Outcome(exit_code=1, report=None, error="")
+    world.timetable.fire("a")
+    assert world.watched.ended == [("a", "success"), ("a", "fail")]
