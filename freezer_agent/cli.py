@@ -13,12 +13,16 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from freezer_agent.errors import AgentError, Interrupted, RequestInvalid
+
+if TYPE_CHECKING:
+    from freezer_agent.actions.base import Report
+    from freezer_agent.voice import EventVoice, Voice
 
 log = logging.getLogger(__name__)
 # Without it, Python prints to standard error what is logged before the log is set up.
@@ -61,22 +65,36 @@ def _run(command_line: dict[str, Any]) -> int:
     from freezer_agent.conf.options import gather  # noqa: PLC0415  # keeps help quick
     from freezer_agent.log_setup import LogSetup  # noqa: PLC0415  # keeps help quick
 
-    quiet = command_line.get("quiet") == "true"
+    voice = _voice(command_line.get)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(_ended_by_signal())
             start, home = Path.cwd(), Path.home()
             options = gather(command_line, start)
-            quiet = options["quiet"]
+            voice = _voice(lambda name: "true" if options[name] else "")
             stack.enter_context(LogSetup(options, start=start, home=home))
-            return _run_request(options, start, home)
+            status = _run_request(options, start, home, voice)
+            voice.finish(status)
+            return status  # noqa: TRY300  # all of it may fail
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the outermost edge
             status, text = _failure_of(error)
         log.critical("%s", text.replace("\n", " "))
-        _say(f"Critical Error: {text}", quiet=quiet)
+        voice.fail(text)
+        voice.finish(status)
     if status < 0:
         _die_by(signal.Signals(-status))
     return status
+
+
+def _voice(setting: Callable[[str], Any]) -> "Voice | EventVoice":
+    """The voice that two settings choose, before all of them are known and after."""
+    from freezer_agent.voice import EventVoice, Voice  # noqa: PLC0415  # keeps help quick
+    from freezer_model.clock import utc_now  # noqa: PLC0415  # keeps help quick
+
+    quiet = setting("quiet") == "true"
+    if setting("json") == "true" and not quiet and sys.stderr is not None:
+        return EventVoice(sys.stderr, time.monotonic, utc_now)
+    return Voice(sys.stderr, time.monotonic, quiet=quiet)
 
 
 def _failure_of(error: BaseException) -> tuple[int, str]:
@@ -96,26 +114,25 @@ def _failure_of(error: BaseException) -> tuple[int, str]:
     return status, "\n".join([text, *getattr(error, "__notes__", ())])
 
 
-def _run_request(options: Any, start: Path, home: Path) -> int:
+def _run_request(options: Any, start: Path, home: Path, voice: "Voice | EventVoice") -> int:
     # All of this is imported late: --version, --help and wrong options should not wait for it.
     from freezer_agent.actions.base import Unwatched  # noqa: PLC0415  # see above
     from freezer_agent.assembly import World, make_action  # noqa: PLC0415  # see above
     from freezer_agent.conf.checking import Surroundings, to_request  # noqa: PLC0415  # see above
-    from freezer_agent.progress import ProgressLine  # noqa: PLC0415  # see above
     from freezer_agent.report_output import write_report  # noqa: PLC0415  # see above
     from freezer_agent.storage_assembly import make_network  # noqa: PLC0415  # see above
     from freezer_model.clock import utc_now  # noqa: PLC0415  # see above
 
+    voice.start(options["action"], _version())
     for remark in options.remarks:
         log.warning("%s", remark)
-        _say(f"warning: {remark}", quiet=options["quiet"])
+        voice.warn(remark)
     host = socket.gethostname()
     around = Surroundings(start=start, host=host, home=home, environment=dict(os.environ))
     request = to_request(options, around)
     if options["max_priority"]:
         _raise_priority()
-    watched = not options["quiet"] and sys.stderr is not None and sys.stderr.isatty()
-    line = ProgressLine(sys.stderr, time.monotonic) if watched else None
+    post = _poster(options, around.environment)
     world = World(
         clock=utc_now,
         monotonic=time.monotonic,
@@ -124,7 +141,7 @@ def _run_request(options: Any, start: Path, home: Path) -> int:
         lock_folder=home / ".freezer" / "locks",
         state_key_folder=home / ".freezer" / "state-keys",
         version=_version(),
-        progress=line or Unwatched(),
+        progress=voice.progress or Unwatched(),
         network=make_network(
             attempts=options["storage_attempts"],
             upload_limit=options["upload_limit"],
@@ -137,22 +154,25 @@ def _run_request(options: Any, start: Path, home: Path) -> int:
     try:
         report = make_action(request, world).run()
     finally:
-        if line is not None:
-            line.erase()
+        voice.rest()
+    report = post(report)
     for warning in report.warnings:
         log.warning("%s", warning)
-        _say(f"warning: {warning}", quiet=options["quiet"])
+        voice.warn(warning)
     write_report(report, options["metadata_out"], start, sys.stdout, as_json=options["json"])
     for failure in report.failures:
         log.critical("%s", failure)
-        _say(f"Critical Error: {failure}", quiet=options["quiet"])
+        voice.fail(failure)
     return _FAILED if report.failures else _DONE
 
 
-def _say(text: str, *, quiet: bool) -> None:
-    if not quiet and sys.stderr is not None:
-        with contextlib.suppress(OSError):
-            sys.stderr.write(f"{text}\n")
+def _poster(options: Any, environment: Mapping[str, str]) -> "Callable[[Report], Report]":
+    """What posts the report of a backup to the API, or leaves it as it is."""
+    if not options["report"] or options["action"] != "backup" or options["dry_run"]:
+        return lambda report: report
+    from freezer_agent.api_report import ApiReport  # noqa: PLC0415  # rarely needed
+
+    return ApiReport.from_environment(environment).post
 
 
 def _listed(reasons: Sequence[str]) -> str:

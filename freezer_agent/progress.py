@@ -4,23 +4,21 @@ from collections.abc import Callable
 from typing import TextIO
 
 from freezer_agent.actions.info import readable_size
+from freezer_agent.rate import Rate
 
 _SECONDS_BETWEEN = 0.2
 
 
 class ProgressLine:
-    """Bytes, rate and elapsed time, written over itself a few times a second.
+    """Bytes, rate, elapsed time and what is left, written over itself a few times a second.
 
     `erase` leaves a clean line. Only for a terminal: its carriage returns spoil a log file.
     """
 
     def __init__(self, terminal: TextIO, monotonic: Callable[[], float]) -> None:
         self._terminal = terminal
-        self._monotonic = monotonic
-        self._began = monotonic()
-        self._drawn_at = self._began
-        self._total = 0
-        self._expected: int | None = None
+        self._rate = Rate(monotonic)
+        self._drawn_seconds = 0.0
         self._width = 0
         self._count_files: Callable[[], int] | None = None
 
@@ -30,15 +28,14 @@ class ProgressLine:
 
     def add(self, size_bytes: int) -> None:
         """So many bytes more have passed."""
-        self._total += size_bytes
-        now = self._monotonic()
-        if now - self._drawn_at >= _SECONDS_BETWEEN:
-            self._drawn_at = now
-            self._draw(now)
+        self._rate.add(size_bytes)
+        if self._rate.seconds - self._drawn_seconds >= _SECONDS_BETWEEN:
+            self._drawn_seconds = self._rate.seconds
+            self._draw()
 
     def expect(self, size_bytes: int | None) -> None:
         """Show the part that has passed, and the time that the rest may take."""
-        self._expected = size_bytes
+        self._rate.expected_bytes = size_bytes
 
     def erase(self) -> None:
         """Leave no trace of the line."""
@@ -47,12 +44,24 @@ class ProgressLine:
             self._terminal.flush()
             self._width = 0
 
-    def _draw(self, now: float) -> None:
-        elapsed = max(now - self._began, 0.001)
-        minutes, seconds = divmod(int(elapsed), 60)
-        rate = readable_size(self._total / elapsed)
-        files = f"  {self._count_files()} files" if self._count_files else ""
-        line = f"{readable_size(self._total)}  {rate}/s{files}  {minutes}:{seconds:02d}"
+    def _draw(self) -> None:
+        rate = self._rate
+        parts = [readable_size(rate.total_bytes)]
+        if rate.expected_bytes:
+            share = min(rate.total_bytes / rate.expected_bytes, 1)
+            parts[0] += f" of {readable_size(rate.expected_bytes)} ({share:.0%})"
+        parts.append(f"{readable_size(rate.bytes_per_second)}/s")
+        if self._count_files:
+            parts.append(f"{self._count_files()} files")
+        parts.append(_clock_face(rate.seconds))
+        if rate.seconds_left is not None:
+            parts.append(f"{_clock_face(rate.seconds_left)} left")
+        line = "  ".join(parts)
         self._terminal.write("\r" + line.ljust(self._width))
         self._terminal.flush()
         self._width = len(line)
+
+
+def _clock_face(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02d}"

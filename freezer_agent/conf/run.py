@@ -108,7 +108,15 @@ REPORT_OPTIONS = (
     cfg.BoolOpt(
         "json",
         default=False,
-        help="Print what would be a table as JSON.",
+        help="For programs: print the report as one JSON object, and what happens meanwhile "
+        "(progress, warnings, errors) as one JSON object a line on standard error.",
+    ),
+    cfg.BoolOpt(
+        "report",
+        default=False,
+        help="Send the record of the backup to the API, for an agent that runs without a "
+        "scheduler. The OS_* environment variables say where it is and who asks. If the API cannot "
+        "be told, that is a warning: the backup is complete.",
     ),
     cfg.BoolOpt(
         "list",

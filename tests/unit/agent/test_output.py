@@ -31,6 +31,15 @@ def test_the_line_tells_bytes_rate_files_and_time() -> None:
     assert terminal.getvalue() == "\r62.0 MiB  1.0 MiB/s  7 files  1:02"
 
 
+def test_the_line_tells_how_long_the_rest_takes() -> None:
+    terminal, seconds = io.StringIO(), Seconds()
+    line = ProgressLine(terminal, seconds)
+    line.expect(4 << 20)
+    seconds.now += 30
+    line.add(1 << 20)
+    assert terminal.getvalue() == "\r1.0 MiB of 4.0 MiB (25%)  34.1 KiB/s  0:30  1:30 left"
+
+
 def test_the_line_is_drawn_a_few_times_a_second_only() -> None:
     terminal, seconds = io.StringIO(), Seconds()
     line = ProgressLine(terminal, seconds)
