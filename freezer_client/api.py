@@ -71,9 +71,12 @@ class Freezer:
         self._session.close()
 
 
-def connect(credentials: Credentials) -> Freezer:
-    """The API by these credentials. Nothing is sent before the first call."""
-    return Freezer(open_session(credentials))
+def connect(credentials: Credentials, *, project_id: str = "") -> Freezer:
+    """The API by these credentials. Nothing is sent before the first call.
+
+    With `project_id` it is that project's, whatever project the login is for.
+    """
+    return Freezer(open_session(credentials, project_id=project_id))
 
 
 class Jobs:

@@ -1,7 +1,7 @@
 """Who we are for Keystone, and where the API is: the values of OS_* options, checked once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from freezer_client.errors import CredentialsMissing
@@ -87,6 +87,17 @@ class Credentials:
                 found[modern] = value
         insecure = str(found.pop("insecure", "")).strip().lower() in _TRUE
         return cls(insecure=insecure, **{name: str(value) for name, value in found.items()})
+
+    def with_trust(self, trust_id: str) -> Self:
+        """The same user with a trust in place of a project."""
+        return replace(
+            self,
+            trust_id=trust_id,
+            project_id="",
+            project_name="",
+            project_domain_id="",
+            project_domain_name="",
+        )
 
     def _settled_auth_type(self) -> str:
         if self.auth_type:

@@ -89,15 +89,21 @@ class ApiSession(Protocol):
 
 
 class KeystoneSession:
-    """An ApiSession by keystoneauth. `project_id` and `backup_url` may be left to Keystone."""
+    """An ApiSession by keystoneauth. `project_id` and `backup_url` may be left to Keystone.
 
-    def __init__(self, session: "Session", credentials: Credentials) -> None:
+    With a `project_id` of its own it asks about that project, whatever its token is for.
+    """
+
+    def __init__(self, session: "Session", credentials: Credentials, project_id: str = "") -> None:
         self._session = session
         self._credentials = credentials
+        self._project_id = project_id
         self._base = ""
 
     def project_id(self) -> str:
         """See ApiSession."""
+        if self._project_id:
+            return self._project_id
         if self._credentials.auth_type == "none":
             return self._credentials.project_id
         doing = "logging in"
@@ -172,11 +178,17 @@ class KeystoneSession:
 
 
 def open_session(
-    credentials: Credentials, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
+    credentials: Credentials,
+    *,
+    project_id: str = "",
+    timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
 ) -> KeystoneSession:
-    """A line to the API. Nothing is sent yet: the first request logs in."""
+    """A line to the API. Nothing is sent yet: the first request logs in.
+
+    It asks about the project of the credentials, or about `project_id` with the same rights.
+    """
     session = keystone_session(credentials, timeout_seconds=timeout_seconds)
-    return KeystoneSession(session, credentials)
+    return KeystoneSession(session, credentials, project_id)
 
 
 def keystone_session(

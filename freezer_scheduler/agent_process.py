@@ -65,6 +65,17 @@ def find_agent(program: str = "") -> str:
     return found
 
 
+_OTHER_SCOPES = ("OS_PROJECT_", "OS_TENANT_", "OS_DOMAIN_", "OS_SYSTEM_SCOPE")
+
+
+def with_trust(environment: Mapping[str, str], trust_id: str) -> dict[str, str]:
+    """The environment of an agent that acts for who gave the trust, in place of any project."""
+    kept = {
+        name: value for name, value in environment.items() if not name.startswith(_OTHER_SCOPES)
+    }
+    return {**kept, "OS_TRUST_ID": trust_id}
+
+
 def process_start(pid: int) -> str | None:
     """What the kernel says of the process's start: tells it from a later one of the same pid."""
     try:

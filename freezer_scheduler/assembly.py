@@ -9,11 +9,13 @@ from pathlib import Path
 
 from freezer_client.api import Freezer, connect
 from freezer_model.clock import utc_now
-from freezer_scheduler.agent_process import AgentProcess, find_agent
+from freezer_model.job import Job
+from freezer_scheduler.agent_process import AgentProcess, find_agent, with_trust
 from freezer_scheduler.channels import CommandChannel, MailChannel, WebhookChannel
 from freezer_scheduler.conf.settings import Settings
 from freezer_scheduler.job_boards.api import ApiBoard
 from freezer_scheduler.job_boards.base import JobBoard
+from freezer_scheduler.job_boards.central import CentralBoard
 from freezer_scheduler.job_boards.copies import SavedCopies
 from freezer_scheduler.job_boards.directory import DirectoryBoard
 from freezer_scheduler.journal import Journal
@@ -39,8 +41,12 @@ def scheduler_from(settings: Settings) -> Scheduler:
     reports = Reports(board, journal)
     environment = _agent_environment(settings)
 
-    def new_agent() -> AgentProcess:
-        return AgentProcess(find_agent(settings.agent_program), environment)
+    def new_agent(job: Job) -> AgentProcess:
+        variables = environment
+        if isinstance(board, CentralBoard):
+            board.require_trust(job)
+            variables = with_trust(environment, job.trust_id)
+        return AgentProcess(find_agent(settings.agent_program), variables)
 
     notifier = _notifier(settings, journal)
 
@@ -84,7 +90,11 @@ def scheduler_from(settings: Settings) -> Scheduler:
 
 def rules_from(settings: Settings) -> Rules:
     """What the node allows."""
-    return Rules(capabilities=settings.capabilities, disable_exec=settings.disable_exec)
+    return Rules(
+        capabilities=settings.capabilities,
+        disable_exec=settings.disable_exec,
+        central=settings.central,
+    )
 
 
 def _board(settings: Settings) -> tuple[JobBoard, Callable[[], None]]:
@@ -92,14 +102,28 @@ def _board(settings: Settings) -> tuple[JobBoard, Callable[[], None]]:
         return DirectoryBoard(settings.jobs_dir), lambda: None
     freezer = client_from(settings)
     capabilities = {name: list(words) for name, words in settings.capabilities.items()}
-    board = ApiBoard(
+
+    def board_over(line: Freezer) -> ApiBoard:
+        return ApiBoard(
+            freezer=line,
+            client_id=settings.client_id,
+            hostname=socket.gethostname(),
+            registration={**capabilities, "is_central": settings.central},
+            copies=SavedCopies(settings.jobs_dir),
+            all_projects=settings.central,
+        )
+
+    if not settings.central:
+        return board_over(freezer), freezer.close
+    credentials = settings.credentials
+    central = CentralBoard(
+        own=board_over(freezer),
         freezer=freezer,
-        client_id=settings.client_id,
-        hostname=socket.gethostname(),
-        registration={**capabilities, "is_central": False},
-        copies=SavedCopies(settings.jobs_dir),
+        by_trust=lambda trust_id: connect(credentials.with_trust(trust_id)),
+        in_project=lambda project_id: connect(credentials, project_id=project_id),
+        board_over=board_over,
     )
-    return board, freezer.close
+    return central, central.close
 
 
 def _notifier(settings: Settings, journal: Journal) -> Notifier | None:

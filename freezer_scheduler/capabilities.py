@@ -11,16 +11,45 @@ _DEFAULTS = {"action": "backup", "mode": "fs"}
 _DEFAULTS_WITH_DATA = {"storage": "swift", "engine_name": "tar"}
 
 
+_HOSTS_OWN = (
+    "config",
+    "encrypt_pass_file",
+    "ftp_certfile",
+    "ftp_keyfile",
+    "log_config_append",
+    "log_dir",
+    "log_file",
+    "metadata_out",
+    "mysql_conf",
+    "os_trust_id",
+    "sql_server_conf",
+    "ssh_key",
+)
+"""Options that name files of the host on which the agent runs, or another user's trust. They are
+for whoever owns the host, which the users of a central scheduler do not."""
+
+
 def refusal(
-    job: Job, capabilities: Mapping[str, Sequence[str]], *, disable_exec: bool
+    job: Job,
+    capabilities: Mapping[str, Sequence[str]],
+    *,
+    disable_exec: bool,
+    central: bool = False,
 ) -> str | None:
     """Why the node does not run the job, None if it does.
 
     What an action leaves out is what the agent would take: a backup that names no storage asks for
-    swift.
+    swift. A `central` node runs jobs of users who have no right to the host itself.
     """
+    if central and not job.trust_id:
+        return (
+            "the job has no trust of its user, so the central scheduler cannot act for him. Create "
+            "the job anew, as a member of the project and not with an application credential"
+        )
     for action in job.actions:
         wanted = _completed(action.freezer_action)
+        if central and (named := sorted(wanted.keys() & set(_HOSTS_OWN))):
+            return f"a job of the central scheduler cannot set {', '.join(named)}"
         if disable_exec and wanted["action"].lower() == "exec":
             return "this node runs no exec actions (disable_exec)"
         if missing := find_unsupported(capabilities, wanted):

@@ -331,7 +331,7 @@ def _context(freezer: "Freezer", client_id: str, settings: Settings, host: str) 
         all=settings.all,
         long=settings.long,
         as_json=settings.as_json,
-        registration={"hostname": host, **capabilities, "is_central": False},
+        registration={"hostname": host, **capabilities, "is_central": settings.central},
     )
 
 

@@ -59,6 +59,8 @@ class Rules:
 
     capabilities: Mapping[str, Sequence[str]] = field(default_factory=dict)
     disable_exec: bool = False
+    central: bool = False
+    """Whether jobs are those of users who do not own this host."""
 
 
 class Poller:
@@ -92,6 +94,7 @@ class Poller:
         self._idle = threading.Condition(self._lock)
         self._known: dict[str, _Known] = {}
         self._settled: dict[str, int] = {}
+        self._refused: dict[str, tuple[Rules, Mapping[str, Any]]] = {}
         self._changes = 0
         self._away = False
         self._unowned = False
@@ -231,13 +234,18 @@ class Poller:
         }
         skipped = (self._known.keys() - fresh.keys()) | self._settled.keys() | pending
         wanted = []
+        refused, self._refused = self._refused, {}
         for document in documents:
             job_id = str(document.get("job_id"))
-            if job_id in skipped:
-                continue
-            if (job := self._checked(job_id, document)) is not None:
+            judged = (self.rules, document)
+            if job_id in skipped or refused.get(job_id) == judged:
+                # A job that was refused stands as it was where the board does not take our word.
+                if job_id in refused:
+                    self._refused[job_id] = refused[job_id]
+            elif (job := self._checked(job_id, document)) is not None:
                 wanted.append(job)
             else:
+                self._refused[job_id] = judged
                 fresh.pop(job_id, None)
         return plan(wanted, fresh)
 
@@ -248,7 +256,10 @@ class Poller:
         except InvalidDocument as error:
             self._refuse(job_id, f"the job is broken: {error}")
             return None
-        if reason := refusal(job, self.rules.capabilities, disable_exec=self.rules.disable_exec):
+        rules = self.rules
+        if reason := refusal(
+            job, rules.capabilities, disable_exec=rules.disable_exec, central=rules.central
+        ):
             self._refuse(job_id, reason)
             return None
         return job

@@ -91,14 +91,17 @@ class RunResult:
 
 
 class Runner:
-    """Runs jobs on `slots` places at once; a job that pauses between tries gives up its place."""
+    """Runs jobs on `slots` places at once; a job that pauses between tries gives up its place.
+
+    `new_agent` may raise a FreezerError that tells why the job cannot be run now.
+    """
 
     def __init__(
         self,
         *,
         board: JobBoard,
         reports: Reports,
-        new_agent: Callable[[], Agent],
+        new_agent: Callable[[Job], Agent],
         slots: int,
         clock: Clock,
     ) -> None:
@@ -171,7 +174,7 @@ class Runner:
         self, job: Job, action: Action, run: Run, on_start: Callable[[int], None]
     ) -> RunResult:
         try:
-            agent = self._new_agent()
+            agent = self._new_agent(job)
         except FreezerError as error:
             return RunResult(job=job, result=JobResult.FAIL, error=str(error))
         with self._slots:

@@ -14,7 +14,7 @@ from oslo_config import cfg
 
 from freezer_model.client import CAPABILITIES, CLIENT_ID_PATTERN
 from freezer_model.schedule import read_length
-from freezer_scheduler.conf import service_auth
+from freezer_scheduler.conf import capabilities, service_auth
 from freezer_scheduler.conf.parser import CommandLine, Parser
 from freezer_scheduler.conf.settings import LogChoice, NoticeChoice, Settings, SettingsInvalid
 from freezer_scheduler.conf.spellings import Key, Spelled, all_spelled
@@ -176,10 +176,7 @@ def _contradictions(found: Mapping[str, _Value], word: str) -> list[str]:
         return reasons
     reasons += _notice_contradictions(found)
     if found["centralized_scheduler"].value:
-        reasons.append(
-            "a central scheduler for all projects (--centralized-scheduler) is not in this "
-            "release; leave the option out and run one scheduler per node"
-        )
+        reasons += _central_contradictions(found)
     if found["backend_url"].value and found["no_api"].value:
         reasons.append(
             "--coordination-backend-url shares the jobs of the API; --no-api has none to share"
@@ -189,6 +186,22 @@ def _contradictions(found: Mapping[str, _Value], word: str) -> list[str]:
             "--coordination-backend-url needs --client-id: the schedulers that share its jobs"
         )
     return reasons
+
+
+def _central_contradictions(found: Mapping[str, _Value]) -> list[str]:
+    """A central scheduler acts by trusts, which takes an API, and a user with a password."""
+    if found["no_api"].value:
+        return ["--centralized-scheduler runs jobs of the API, so --no-api cannot stand beside it"]
+    secrets = ("os_token", "os_application_credential_secret", "os_trust_id")
+    given = [name for name in secrets if found[name].value]
+    kind = str(found["os_auth_type"].value or "password").lower()
+    if kind not in {"password", "v3password"} or given:
+        reason = (
+            "--centralized-scheduler needs the user and the password of the service: Keystone lets "
+            "nobody use a trust by a token, an application credential or another trust"
+        )
+        return [reason]
+    return []
 
 
 def _settings(found: Mapping[str, _Value], around: Surroundings) -> Settings:
@@ -205,7 +218,8 @@ def _settings(found: Mapping[str, _Value], around: Surroundings) -> Settings:
         no_daemon=value["no_daemon"],
         disable_exec=value["disable_exec"],
         concurrent_jobs=value["concurrent_jobs"],
-        capabilities={name: tuple(value[name]) for name in CAPABILITIES},
+        capabilities=_capabilities(found),
+        central=value["centralized_scheduler"],
         agent_program=value["agent"],
         agent_environment=_agent_environment(auth, around.environment),
         service_auth=auth,
@@ -224,6 +238,16 @@ def _settings(found: Mapping[str, _Value], around: Surroundings) -> Settings:
         remarks=_remarks(found),
         secrets=_secrets(found),
     )
+
+
+def _capabilities(found: Mapping[str, _Value]) -> dict[str, tuple[str, ...]]:
+    """What was chosen; by default everything that the owner of the jobs may ask of this host."""
+    central = found["centralized_scheduler"].value
+    default = capabilities.OF_CENTRAL if central else CAPABILITIES
+    return {
+        name: tuple(found[name].value) if found[name].rank else default[name]
+        for name in CAPABILITIES
+    }
 
 
 def _path(text: str | Path, around: Surroundings) -> Path:

@@ -87,6 +87,7 @@ OPTIONS = (
     cfg.BoolOpt(
         "centralized-scheduler",
         default=False,
-        help="Run jobs of all projects. Not in this release: the scheduler refuses to start.",
+        help="Run the jobs of all projects that name this client, each by the trust that its user "
+        "gave. The scheduler must log in with the user and password that the API entrusts jobs to.",
     ),
 )

@@ -94,6 +94,8 @@ class Settings:
     as_json: bool = False
     debug: bool = False
     remarks: tuple[str, ...] = ()
+    central: bool = False
+    """Whether it runs the jobs of all projects, each by the trust of its user."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Texts that must never be shown."""
 

@@ -39,6 +39,7 @@ class ApiBoard:
         hostname: str,
         registration: Mapping[str, Any],
         copies: SavedCopies,
+        all_projects: bool = False,
     ) -> None:
         self._freezer = freezer
         self._client_id = client_id
@@ -46,6 +47,7 @@ class ApiBoard:
         self._registration = registration
         self._copies = copies
         self._polled = NOTHING_KNOWN
+        self._all_projects = all_projects
 
     def register(self) -> None:
         """Make this client known, with what it is able to run."""
@@ -61,6 +63,7 @@ class ApiBoard:
             self._polled = self._freezer.jobs.poll(
                 match=[{"client_id": own_id}],
                 match_not=[{"status": "completed"}],
+                all_projects=self._all_projects,
                 known=self._polled,
             )
             documents = self._polled.documents

@@ -166,6 +166,21 @@ def test_a_trust_takes_the_place_of_the_project(cloud: Cloud) -> None:
     assert cloud.logins[0]["auth"]["scope"] == {"OS-TRUST:trust": {"id": "t"}}
 
 
+def test_a_trust_is_put_in_place_of_whatever_project_there_was(cloud: Cloud) -> None:
+    own = cloud.credentials(project_id="other", project_domain_id="d")
+    send(own.with_trust("t"))
+    assert cloud.logins[0]["auth"]["scope"] == {"OS-TRUST:trust": {"id": "t"}}
+    assert own.project_id == "other"
+
+
+def test_another_project_is_asked_about_with_the_same_login(cloud: Cloud) -> None:
+    line = open_session(cloud.credentials(), project_id="theirs")
+    assert line.project_id() == "theirs"
+    line.send("GET", "jobs")
+    assert cloud.asked[0][1] == "/backup/v2/theirs/jobs"
+    assert cloud.logins[0]["auth"]["scope"]["project"]["name"] == "p"
+
+
 def test_a_token_logs_in(cloud: Cloud) -> None:
     send(cloud.credentials(username=None, password=None, token="t0"))
     assert cloud.logins[0]["auth"]["identity"]["token"] == {"id": "t0"}

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 from freezer_agent.conf.jobfile import read_job_file
-from freezer_scheduler.agent_process import AgentProcess, Outcome, find_agent, process_start
+from freezer_scheduler.agent_process import (
+    AgentProcess,
+    Outcome,
+    find_agent,
+    process_start,
+    with_trust,
+)
 from freezer_scheduler.errors import AgentNotFound, JobNotSupported
 
 PROGRAM = str(Path(__file__).parents[2] / "fakes" / "fake_agent.py")
@@ -198,3 +204,23 @@ def test_a_missing_agent(tmp_path: Path) -> None:
 def test_process_start_tells_processes_apart() -> None:
     assert process_start(os.getpid()) == process_start(os.getpid()) is not None
     assert process_start(os.getpid()) != process_start(1)
+
+
+def test_an_agent_with_a_trust_gets_no_other_scope() -> None:
+    environment = {
+        "PATH": "/bin",
+        "OS_USERNAME": "freezer",
+        "OS_USER_DOMAIN_ID": "default",
+        "OS_PROJECT_NAME": "service",
+        "OS_PROJECT_ID": "1",
+        "OS_PROJECT_DOMAIN_NAME": "Default",
+        "OS_TENANT_NAME": "service",
+        "OS_DOMAIN_ID": "default",
+        "OS_SYSTEM_SCOPE": "all",
+    }
+    assert with_trust(environment, "t") == {
+        "PATH": "/bin",
+        "OS_USERNAME": "freezer",
+        "OS_USER_DOMAIN_ID": "default",
+        "OS_TRUST_ID": "t",
+    }

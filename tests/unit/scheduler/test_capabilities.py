@@ -72,3 +72,41 @@ def test_every_action_counts() -> None:
         disable_exec=False,
     )
     assert found == "this node does not support storage: s3"
+
+
+class TestCentral:
+    def refused(self, action: dict[str, Any], trust_id: str = "t") -> str | None:
+        document = {
+            "user_credentials": {"trust_id": trust_id},
+            "job_actions": [{"freezer_action": action}],
+        }
+        return refusal(Job.from_document(document), ALL, disable_exec=False, central=True)
+
+    def test_a_job_with_a_trust_is_run(self) -> None:
+        assert self.refused({"mode": "nova", "nova_inst_id": "i", "storage": "swift"}) is None
+
+    @pytest.mark.parametrize("trust_id", ["", None])
+    def test_a_job_without_one_is_not(self, trust_id: Any) -> None:
+        assert "no trust of its user" in str(self.refused({"mode": "nova"}, trust_id))
+
+    @pytest.mark.parametrize(
+        "key", ["log_file", "log-file", "LOG_FILE", "metadata_out", "ssh_key", "encrypt_pass_file"]
+    )
+    def test_files_of_the_host_are_not_the_users(self, key: str) -> None:
+        reason = str(self.refused({"mode": "nova", key: "/etc/shadow"}))
+        assert key.lower().replace("-", "_") in reason
+        assert "/etc/shadow" not in reason
+
+    def test_neither_in_a_command(self) -> None:
+        assert "log_file" in str(self.refused({"action": "exec", "log_file": "/etc/x"}))
+
+    def test_another_users_trust_is_not_theirs_either(self) -> None:
+        assert "os_trust_id" in str(self.refused({"mode": "nova", "os_trust_id": "guessed"}))
+
+    @pytest.mark.parametrize("value", [None, "", []])
+    def test_an_option_that_says_nothing_is_none(self, value: Any) -> None:
+        assert self.refused({"mode": "nova", "log_file": value}) is None
+
+    def test_on_ones_own_node_all_of_it_is_allowed(self) -> None:
+        found = job({"log_file": "/var/log/x", "os_trust_id": "mine"})
+        assert refusal(found, ALL, disable_exec=False) is None

@@ -260,8 +260,16 @@ WRONG = [
     (["--client", "n1"], "", "--client-id says which client we are"),
     (["--supported-actions", "dance"], "", "--supported-actions"),
     (["--os-endpoint-type", "secret"], "", "--os-endpoint-type"),
-    (["--centralized-scheduler"], "", "not in this release"),
-    (["--scheduler-centralized-scheduler"], "", "not in this release"),
+    (["--centralized-scheduler", "--no-api"], "", "--no-api cannot stand beside it"),
+    (["--centralized-scheduler", "--os-auth-type", "none"], "", "needs the user and the password"),
+    (["--centralized-scheduler", "--os-auth-type", "token"], "", "needs the user and the password"),
+    (["--scheduler-centralized-scheduler", "--os-token", "x"], "", "needs the user"),
+    (["--centralized-scheduler", "--os-trust-id", "x"], "", "needs the user"),
+    (
+        ["--centralized-scheduler"],
+        "[service_auth]\nos_application_credential_secret = x",
+        "needs the user",
+    ),
     (["--coordination-backend-url", "redis://x"], "", "needs --client-id"),
     ([], "[coordination]\nbackend_url = redis://x", "needs --client-id"),
     (["--coordination-backend-url", "redis://x", "-c", "n", "-n"], "", "has none to share"),
@@ -297,7 +305,30 @@ def test_what_a_later_release_brings_does_not_keep_a_scheduler_from_being_stoppe
     loader: Loader,
 ) -> None:
     for word in ("stop", "status", "reload"):
-        loader.settings(word, "--centralized-scheduler")
+        loader.settings(word, "--coordination-backend-url", "redis://x")
+
+
+def test_a_central_scheduler_lets_nobody_into_its_host(loader: Loader) -> None:
+    found = loader.settings("start", "--centralized-scheduler")
+    assert found.central
+    assert found.capabilities["supported_actions"] == ("backup", "restore", "info", "admin")
+    assert found.capabilities["supported_modes"] == ("cinder", "glance", "cindernative", "nova")
+    assert "local" not in found.capabilities["supported_storages"]
+    assert found.capabilities["supported_engines"] == CAPABILITIES["supported_engines"]
+    own = loader.settings("start")
+    assert not own.central
+    assert own.capabilities == CAPABILITIES
+
+
+def test_what_an_operator_chooses_counts_in_a_central_scheduler_too(loader: Loader) -> None:
+    chosen = loader.settings(
+        "start",
+        "--supported-modes",
+        "fs,nova",
+        text="[scheduler]\ncentralized_scheduler = true\n[capabilities]\nsupported_actions = exec",
+    )
+    assert chosen.capabilities["supported_modes"] == ("fs", "nova")
+    assert chosen.capabilities["supported_actions"] == ("exec",)
 
 
 @pytest.mark.parametrize("word", ["--no-such", "--os-user", "-z", "--interval"])

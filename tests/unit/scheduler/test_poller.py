@@ -148,7 +148,7 @@ class GateAgent:
         self.calls: list[Mapping[str, Any]] = []
         self.was_ended = False
 
-    def __call__(self) -> "GateAgent":
+    def __call__(self, _job: Job) -> "GateAgent":
         return self
 
     def run(
@@ -604,6 +604,52 @@ def test_an_edit_that_the_timetable_refuses(world: World) -> None:
 
 
 # -- refusals --------------------------------------------------------------------------------------
+
+
+class Deaf:
+    """A board at which nobody may say how jobs go, as for jobs of other users."""
+
+    def __init__(self, world: World) -> None:
+        self.told: list[str] = []
+        world.board.report = self.report  # type: ignore[method-assign]
+
+    def report(self, job_id: str, _changes: Mapping[str, Any], _tag: int | None) -> None:
+        self.told.append(job_id)
+        raise BoardRefused("you are not allowed to")
+
+
+def test_a_refusal_that_the_board_does_not_take_is_not_repeated(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    deaf = Deaf(world)
+    world.poller.rules = Rules(central=True)
+    world.put("a")
+    for _ in range(4):
+        world.poller.tick()
+    assert deaf.told == ["a"]
+    assert caplog.text.count("job a is not run: the job has no trust") == 1
+
+
+def test_a_refused_job_that_is_edited_is_looked_at_again(world: World) -> None:
+    deaf = Deaf(world)
+    world.poller.rules = Rules(central=True)
+    world.put("a")
+    world.poller.tick()
+    world.poller.tick()
+    world.put("a", event="start")
+    world.poller.tick()
+    assert deaf.told == ["a", "a"]
+
+
+def test_a_refused_job_is_taken_once_the_rules_allow_it(world: World) -> None:
+    Deaf(world)
+    world.poller.rules = Rules(central=True)
+    world.put("a")
+    world.poller.tick()
+    world.poller.tick()
+    world.poller.rules = Rules()
+    world.poller.tick()
+    assert set(world.timetable.armed) == {"a"}
 
 
 def test_a_broken_job_is_told_so_and_others_go_on(world: World) -> None:

@@ -35,7 +35,7 @@ class ScriptedAgents:
         self.called: list[str] = []
         self.ended = 0
 
-    def __call__(self) -> "ScriptedAgents":
+    def __call__(self, _job: Job) -> "ScriptedAgents":
         return self
 
     def run(
@@ -162,7 +162,7 @@ def test_a_real_program_that_fails_twice(board: MemoryBoard, tmp_path: Path) -> 
     runner = Runner(
         board=board,
         reports=Reports(board, journal),
-        new_agent=lambda: AgentProcess(program, environment),
+        new_agent=lambda _job: AgentProcess(program, environment),
         slots=1,
         clock=lambda: AT,
     )
@@ -223,7 +223,7 @@ def test_an_agent_that_is_not_installed(board: MemoryBoard, tmp_path: Path) -> N
     journal = Journal(tmp_path / "journal")
     journal.open()
 
-    def missing() -> ScriptedAgents:
+    def missing(_job: Job) -> ScriptedAgents:
         raise AgentNotFound("freezer-agent")
 
     runner = Runner(
