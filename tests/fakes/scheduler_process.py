@@ -44,6 +44,8 @@ class SchedulerProcess:
         self.state = folder / "state"
         self.log = folder / "scheduler.log"
         self.url = backup_url
+        self.login: dict[str, str] = {}
+        """The OS_* variables of who logs in at a Keystone; empty for an API without one."""
         self._processes: list[subprocess.Popen[bytes]] = []
         for directory in (self.jobs, folder / "home", folder / "run", folder / "tmp"):
             directory.mkdir(parents=True, exist_ok=True)
@@ -59,7 +61,9 @@ class SchedulerProcess:
             "TMPDIR": str(self.folder / "tmp"),
             "PYTHONPATH": str(REPOSITORY),
         }
-        if self.url:
+        if self.login:
+            own |= {**self.login, "OS_BACKUP_URL": self.url}
+        elif self.url:
             own |= {"OS_AUTH_TYPE": "none", "OS_BACKUP_URL": self.url, "OS_PROJECT_ID": PROJECT}
         return own
 

@@ -301,11 +301,12 @@ def test_a_wrong_secret_is_not_repeated(loader: Loader) -> None:
     assert "geheim" not in str(caught.value)
 
 
-def test_what_a_later_release_brings_does_not_keep_a_scheduler_from_being_stopped(
+def test_what_a_start_would_refuse_does_not_keep_a_scheduler_from_being_stopped(
     loader: Loader,
 ) -> None:
     for word in ("stop", "status", "reload"):
         loader.settings(word, "--coordination-backend-url", "redis://x")
+        loader.settings(word, "--centralized-scheduler", "--no-api")
 
 
 def test_a_central_scheduler_lets_nobody_into_its_host(loader: Loader) -> None:
