@@ -73,10 +73,14 @@ class CentralBoard:
         """See JobBoard."""
         self._carry(job_id, lambda board: board.report(job_id, changes, session_tag))
 
-    def hold_run(self, run: JobRun, lease_seconds: int) -> bool:
+    def hold_run(self, run: JobRun, lease_seconds: int, *, take_over: bool = False) -> bool:
         """See JobBoard."""
         held: list[bool] = []
-        self._carry(run.job_id, lambda board: held.append(board.hold_run(run, lease_seconds)))
+
+        def hold(board: JobBoard) -> None:
+            held.append(board.hold_run(run, lease_seconds, take_over=take_over))
+
+        self._carry(run.job_id, hold)
         return held[-1]
 
     def end_run(self, run: JobRun) -> None:
