@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from freezer_agent.errors import Damaged, EngineError, WrongKey
 from freezer_agent.pipeline.chain import Pipeline, Stage
 from freezer_agent.pipeline.coding import SEAL_FORMAT, Coding, PlainCoding, Purpose
+from freezer_agent.pipeline.self_digest import DIGEST
 from freezer_agent.requests import CipherChoice, Compression, Encryption, RekeyRequest
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class CodingChoice:
 
     def opened(self, place: str, metadata: Mapping[str, Any]) -> Coding:
         """The coding that the metadata tells, with the keys at hand."""
-        if "metadata_sha256" in metadata:
+        if DIGEST in metadata:
             from freezer_agent.pipeline.sealed_coding import check_digest
 
             # Before anything else is believed: a flipped bit is no word of another release.

@@ -1,13 +1,14 @@
 """Open what is stored of backups: their streams, and the listings of what is in them."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from freezer_agent.actions.base import Progress
 from freezer_agent.catalog.backup import Backup
 from freezer_agent.catalog.catalog import Catalog
+from freezer_agent.catalog.links import Link, check_links
 from freezer_agent.errors import Damaged, ObjectNotFound
 from freezer_agent.pipeline.checksum import verified
 from freezer_agent.pipeline.coding import Coding, Codings, Purpose
@@ -27,6 +28,7 @@ class Level:
     sha256: str | None
     index_sha256: str | None
     stored_bytes: int
+    link: Link
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,14 @@ class Reader:
             sha256=text_or_none(metadata.get("sha256")),
             index_sha256=text_or_none(metadata.get("index_sha256")),
             stored_bytes=size,
+            link=Link.of(backup, metadata),
         )
+
+    def levels(self, chain: Sequence[Backup]) -> list[Level]:
+        """All levels of a chain, 0 first. Damaged if they were not built on each other."""
+        levels = [self.level(backup) for backup in chain]
+        check_links([level.link for level in levels])
+        return levels
 
     @contextlib.contextmanager
     def stream(self, level: Level) -> Iterator[Iterator[bytes]]:

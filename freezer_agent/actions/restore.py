@@ -111,7 +111,7 @@ class RestoreAction:
 
     def _restore(self, chain: Sequence[Backup], notes: SourceNotes) -> int | None:
         """Restore all of it, or what was chosen; of that, how many names."""
-        levels = [self._reader.level(backup) for backup in chain]
+        levels = self._reader.levels(chain)
         if self._request.includes:
             return self._pick(levels, notes)
         self._progress.expect(sum(level.stored_bytes for level in levels))

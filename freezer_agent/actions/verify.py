@@ -233,6 +233,9 @@ def _structure_problems(
     missing = find_levels(chain, backup).missing
     if missing is not None:
         yield f"level {missing}, which it builds on, is missing"
+    base = metadata.get("base")
+    if isinstance(base, str) and base not in {one.label for one in chain}:
+        yield f"it builds on {base}, which is not in the storage any more"
     engine = metadata.get("engine_name")
     if engine not in (None, stored.engine):
         yield f"its metadata is of engine {engine}, and it lies in the folder of {stored.engine}"

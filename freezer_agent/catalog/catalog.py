@@ -11,6 +11,7 @@ from freezer_agent.catalog import layout
 from freezer_agent.catalog.backup import Backup, BackupName, Chain
 from freezer_agent.catalog.chains import group_into_chains
 from freezer_agent.errors import Damaged, ObjectNotFound
+from freezer_agent.pipeline.self_digest import DIGEST, digest_of, written
 from freezer_agent.storages.base import Storage
 
 log = logging.getLogger(__name__)
@@ -90,9 +91,8 @@ class Catalog:
             raise Damaged(f"the metadata object {key!r} is no JSON: {error}") from error
         if not isinstance(document, dict):
             raise Damaged(f"the metadata object {key!r} is no JSON object")
-        if "metadata_sha256" in document and content != _serialised(document):
-            # It vouches for itself, so there is but one way to write it.
-            raise Damaged(f"the metadata object {key!r} is not as any agent writes it")
+        if DIGEST in document and not _vouches(document, content):
+            raise Damaged(f"the metadata object {key!r} is damaged; restore another copy or date")
         return document
 
     def read_data(self, backup: Backup) -> Iterator[bytes]:
@@ -124,7 +124,7 @@ class Catalog:
 
         One line, because former releases read the first line only.
         """
-        self._storage.write(layout.metadata(self._engine, backup), [_serialised(document)])
+        self._storage.write(layout.metadata(self._engine, backup), [written(document) + b"\n"])
 
     def data_size(self, backup: Backup) -> int:
         """The stored size of the stream. ObjectNotFound if it is not there."""
@@ -187,8 +187,9 @@ class Catalog:
             yield Backup(name=name, id=identity)
 
 
-def _serialised(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, sort_keys=True).encode("ascii") + b"\n"
+def _vouches(document: Mapping[str, Any], content: bytes | bytearray) -> bool:
+    """Whether the digest is right and the object has the one form that is written."""
+    return content == written(document) + b"\n" and document[DIGEST] == digest_of(document)
 
 
 def _orphan(backup: Backup, found: list[tuple[str, int]]) -> Orphan:

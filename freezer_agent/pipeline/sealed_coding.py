@@ -7,7 +7,6 @@ write to the storage can replace a whole backup, but not make one metadata objec
 
 import hashlib
 import hmac
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,8 +16,9 @@ from freezer_agent.pipeline.coding import SEAL_FORMAT, Purpose
 from freezer_agent.pipeline.key_slots import Slot, opens, parse_slots
 from freezer_agent.pipeline.keys import Keys
 from freezer_agent.pipeline.sealing import KEY_BYTES, Cipher, Seal, derived
+from freezer_agent.pipeline.self_digest import DIGEST, digest_of, written
 
-_DIGEST, _TAG, _SLOTS, _CIPHER = "metadata_sha256", "metadata_tag", "key_slots", "cipher"
+_TAG, _SLOTS, _CIPHER = "metadata_tag", "key_slots", "cipher"
 _STATE_KEY_ID = "state_key_id"
 
 
@@ -117,7 +117,7 @@ def check_digest(metadata: Mapping[str, Any], place: str) -> Sequence[Slot]:
 
     Needs no key: it finds accidents, not forgeries.
     """
-    if metadata.get(_DIGEST) != _digest(metadata):
+    if metadata.get(DIGEST) != digest_of(metadata):
         raise Damaged(f"the metadata of {place} is damaged; restore from another copy or date")
     try:
         return parse_slots(metadata.get(_SLOTS))
@@ -159,22 +159,12 @@ def with_slots(
 
 def _authenticated(document: Mapping[str, Any], data_key: bytes, place: str) -> dict[str, Any]:
     tagged = {**document, _TAG: _tag(document, data_key, place)}
-    return {**tagged, _DIGEST: _digest(tagged)}
+    return {**tagged, DIGEST: digest_of(tagged)}
 
 
 def _tag(document: Mapping[str, Any], data_key: bytes, place: str) -> str:
-    content = _serialised(document, {_TAG, _DIGEST})
+    content = written(document, {_TAG, DIGEST})
     return hmac.new(purpose_key(data_key, "metadata", place), content, hashlib.sha256).hexdigest()
-
-
-def _digest(document: Mapping[str, Any]) -> str:
-    return hashlib.sha256(_serialised(document, {_DIGEST})).hexdigest()
-
-
-def _serialised(document: Mapping[str, Any], left_out: set[str]) -> bytes:
-    """As the metadata object is written: one form for one document."""
-    kept = {key: value for key, value in document.items() if key not in left_out}
-    return json.dumps(kept, sort_keys=True).encode("ascii")
 
 
 def _no_key(slots: Sequence[Slot], keys: Keys, place: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from freezer_agent.actions.backup import BackupAction
 from freezer_agent.actions.base import Report, Unwatched
+from freezer_agent.actions.reading import Reader
 from freezer_agent.actions.restore import RestoreAction
 from freezer_agent.catalog.backup import BackupName
 from freezer_agent.catalog.catalog import Catalog
@@ -18,9 +19,11 @@ from freezer_agent.catalog.copies import Copies
 from freezer_agent.catalog.lock import Owner, SetLock
 from freezer_agent.codings import CodingChoice
 from freezer_agent.engines.base import EngineState, SourceNotes
+from freezer_agent.engines.tar import TarEngine
 from freezer_agent.errors import Damaged, StreamError
 from freezer_agent.modes.fs import Fs
 from freezer_agent.pipeline import sealed_coding
+from freezer_agent.pipeline.self_digest import DIGEST, digest_of
 from freezer_agent.requests import (
     BackupRequest,
     Compression,
@@ -72,7 +75,9 @@ class World:
         pass_file.write_text("secret\n")
         self.encryption = Encryption(pass_file=pass_file)
 
-    def backup(self, host: str = "host", *, full: bool = False) -> Report:
+    def backup(
+        self, host: str = "host", *, full: bool = False, levels: LevelRules | None = None
+    ) -> Report:
         self.now += timedelta(days=1)
         name = BackupName(host=host, name="name")
         return BackupAction(
@@ -81,7 +86,7 @@ class World:
                 set_name=SetName(host=host, name="name"),
                 source=self.folder,
                 compression=Compression.NONE,
-                levels=LevelRules(incremental=not full),
+                levels=levels or LevelRules(incremental=not full),
                 encryption=self.encryption,
             ),
             copies=Copies([Catalog(self.storage, "tar")]),
@@ -96,6 +101,7 @@ class World:
     def restore(self, host: str = "host", **changes: Any) -> list[bytes]:
         name = BackupName(host=host, name="name")
         self.engine.restored = []
+        common = self.common(name)
         RestoreAction(
             request=RestoreRequest(
                 storage=LocalStorage(container=self.folder),
@@ -106,7 +112,9 @@ class World:
             ),
             lock=self.lock(name),
             engine=self.engine,
-            **self.common(name),
+            browsable=TarEngine("tar"),
+            reader=Reader(common["catalog"], common["codings"], Unwatched()),
+            **common,
         ).run()
         return self.engine.restored
 
@@ -228,7 +236,7 @@ def forged(world: World, change: Callable[[dict[str, Any]], None]) -> None:
     (key,) = world.keys("metadata")
     document = json.loads(world.read(key))
     change(document)
-    document["metadata_sha256"] = sealed_coding._digest(document)
+    document[DIGEST] = digest_of(document)
     world.storage.write(key, [json.dumps(document, sort_keys=True).encode() + b"\n"])
 
 
@@ -324,6 +332,17 @@ def test_an_old_backup_replayed_as_the_newest_is_refused(world: World, kinds: li
     for kind in kinds:
         old, new = world.keys(kind)
         world.storage.write(new, [world.read(old)])
+    assert_refused(world)
+
+
+def test_a_sibling_in_the_place_of_the_base_is_refused(world: World) -> None:
+    """Two backups of level 1, the next level built on the younger, which then disappears."""
+    for always_level in (1, 1, 1, 2):
+        world.backup(levels=LevelRules(incremental=True, always_level=always_level))
+    zero, older, younger, top = world.keys("metadata")
+    assert [key.split("/")[-2][0] for key in (zero, older, younger, top)] == ["0", "1", "1", "2"]
+    assert world.restore() == [b"stream 1", b"stream 3", b"stream 4"]
+    world.storage.delete(younger)
     assert_refused(world)
 
 
