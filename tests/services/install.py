@@ -1,13 +1,15 @@
 """Install servers for the tests: python -m tests.services.install [NAME]...
 
-Without names all of them: sshd, pyftpdlib, swift, keystone, mariadb, postgresql, redis. Needs root for what the system's
+Without names all of them: sshd, pyftpdlib, swift, keystone, mariadb, postgresql, redis,
+and the programs of upstream's release (peers). Needs root for what the system's
 package manager installs; virtualenvs go to the cache folder (FREEZER_TEST_CACHE).
 """
 
 import sys
 from collections.abc import Callable
+from functools import partial
 
-from tests.services import ftp, keystone, mariadb, postgresql, redis, sshd, swift
+from tests.services import ftp, keystone, mariadb, peers, postgresql, redis, sshd, swift
 from tests.services.launching import ServiceMissing
 
 INSTALLERS: dict[str, Callable[[], object]] = {
@@ -18,6 +20,7 @@ INSTALLERS: dict[str, Callable[[], object]] = {
     "mariadb": mariadb.install,
     "postgresql": postgresql.install,
     redis.NAME: redis.install,
+    **{name: partial(peers.install, name) for name in peers.NAMES},
 }
 
 

@@ -24,6 +24,8 @@ _REQUIREMENTS = {
     ],
 }
 
+NAMES = tuple(_REQUIREMENTS)
+
 
 def find(name: str) -> Path:
     """The virtualenv of a program. Raises ServiceMissing."""
