@@ -11,6 +11,25 @@ from freezer_model.errors import InvalidDocument
 _ALL = "_all"
 _EPOCH = re.compile(r"-?[0-9]{1,18}\Z", re.ASCII)
 
+_LANGUAGES = frozenset(
+    {
+        "_source",
+        "aggregations",
+        "aggs",
+        "bool",
+        "filter",
+        "post_filter",
+        "query",
+        "query_string",
+        "runtime_mappings",
+        "script",
+        "script_fields",
+        "simple_query_string",
+    }
+)
+"""What a search engine's own language begins with. Whoever speaks it here must not believe that he
+was understood: ignored like other unknown keys, it would find everything."""
+
 Condition = tuple[str, Scalar]
 
 
@@ -19,6 +38,9 @@ def query_from(criteria: Mapping[str, Any], *, timed: bool = False) -> Query:
 
     `timed`: whether time bounds count (they do for backups).
     """
+    for key in criteria:
+        if key in _LANGUAGES:
+            raise InvalidDocument(key, "is no kind of condition: use match, match_not, match_or")
     match: list[Condition] = []
     words: list[str] = []
     for path, field, value in _pairs(criteria, "match"):

@@ -182,3 +182,27 @@ class TestGrammar:
         with pytest.raises(InvalidDocument) as caught:
             query_from({"match": [{"a": 1}, {"b": []}]})
         assert caught.value.field == "match.1.b"
+
+
+@pytest.mark.parametrize(
+    "criteria",
+    [
+        {"query": {"query_string": {"query": "*"}}},
+        {"query_string": {"query": "*"}},
+        {"script": "doc.size() > 0"},
+        {"script_fields": {}},
+        {"aggs": {}},
+    ],
+)
+def test_the_language_of_a_search_engine_is_refused(
+    member: Caller, criteria: dict[str, Any]
+) -> None:
+    member.made("/backups", {"container": "c", "hostname": "h", "backup_name": "b"})
+    assert member.get("/backups", criteria).status == 400
+
+
+@pytest.mark.parametrize("field", ["_id", "*", "", "_source", "_all*", "script", "query_string"])
+def test_names_that_are_no_fields_find_nothing(member: Caller, field: str) -> None:
+    member.made("/backups", {"container": "c", "hostname": "h", "backup_name": "b"})
+    for value in ("b", "*", True, 1):
+        assert member.get("/backups", {"match": [{field: value}]}).json["backups"] == []
