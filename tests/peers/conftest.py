@@ -51,7 +51,12 @@ def api_process(
 
 @pytest.fixture
 def service(freezer_in_keystone: Registered, api_process: str) -> Service:
-    tenancy = make_tenancy(freezer_in_keystone.keystone, ("member",))
+    keystone = freezer_in_keystone.keystone
+    tenancy = make_tenancy(keystone, ("member",))
+    # Upstream's client turns the dashboard's token into one without a scope, unless its user has
+    # a default project, which the users of a dashboard have.
+    default = {"user": {"default_project_id": tenancy.project_id}}
+    keystone.admin().patch(f"{keystone.url}/users/{tenancy.user_ids['member']}", json=default)
     return Service(url=api_process, tenancy=tenancy)
 
 
