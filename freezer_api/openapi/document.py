@@ -142,7 +142,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     elif operation.status != 204:
         success["content"] = {operation.media_type: {"schema": {"type": "string"}}}
     if operation.method == "GET":
-        success["headers"] = _TAG | (_LISTED if operation.request == "Search" else {})
+        success["headers"] = _TAG | (_LISTED if operation.is_list else {})
     responses = {str(operation.status): success}
     if operation.method == "GET":
         responses["304"] = {"description": "Nothing changed since the tag of `If-None-Match`."}

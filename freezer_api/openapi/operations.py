@@ -105,7 +105,13 @@ OPERATIONS = (
         answer="EventResult",
         request="Event",
     ),
-    Operation(method="GET", path=f"{_PROJECT}/jobs/{{job_id}}/runs", status=200, answer="RunList"),
+    Operation(
+        method="GET",
+        path=f"{_PROJECT}/jobs/{{job_id}}/runs",
+        status=200,
+        answer="RunList",
+        sort_fields=_CREATED,
+    ),
     Operation(
         method="GET", path=f"{_PROJECT}/jobs/{{job_id}}/runs/{{run_id}}", status=200, answer="Run"
     ),

@@ -2,7 +2,9 @@
 
 import falcon
 
+from freezer_api.http.conditional import show
 from freezer_api.http.edge import Edge
+from freezer_api.http.listing import documents_of, show_page
 from freezer_api.schemas import runs as schemas
 from freezer_api.services.runs import RunService
 
@@ -15,10 +17,10 @@ class Runs:
         self._edge = edge
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
-        """List, the newest first."""
+        """List."""
         caller = self._edge.admit(req, "jobs:runs:get_all")
         found = self._runs.search(caller, job_id, self._edge.paging.page(req))
-        resp.media = {"runs": [run.document for run in found]}
+        show_page(resp, "runs", documents_of(found), found.total)
 
     on_head = on_get
 
@@ -33,7 +35,8 @@ class Run:
     def on_get(self, req: falcon.Request, resp: falcon.Response, job_id: str, run_id: str) -> None:
         """Show."""
         caller = self._edge.admit(req, "jobs:runs:get")
-        resp.media = self._runs.get(caller, job_id, run_id).document
+        stored = self._runs.get(caller, job_id, run_id)
+        show(resp, stored.document, stored.version)
 
     on_head = on_get
 

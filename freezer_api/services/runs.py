@@ -16,7 +16,16 @@ from freezer_api.errors import DocumentNotFound, RunRefused
 from freezer_api.identity.context import Context
 from freezer_api.services.changes import Changes
 from freezer_api.services.documents import check_id, own_scope, present
-from freezer_api.store.base import EVERYWHERE, Collection, DocumentStore, Page, Query, Scope, Stored
+from freezer_api.store.base import (
+    EVERYWHERE,
+    Collection,
+    DocumentStore,
+    Found,
+    Page,
+    Query,
+    Scope,
+    Stored,
+)
 from freezer_model.clock import Clock
 from freezer_model.instants import NO_INSTANT, to_epoch
 from freezer_model.job import JobResult, JobStatus
@@ -54,12 +63,12 @@ class RunService:
         self.settle_lost()
         return self._store.get(_RUNS, own_scope(context), _key(job_id, run_id))
 
-    def search(self, context: Context, job_id: str, page: Page) -> list[Stored]:
+    def search(self, context: Context, job_id: str, page: Page) -> Found:
         """The job's runs. Raises DocumentNotFound for an unknown job."""
         self.settle_lost()
         scope = own_scope(context)
         self._store.get(_JOBS, scope, job_id)
-        return self._store.search(_RUNS, scope, _of(job_id), page)
+        return self._store.find(_RUNS, scope, _of(job_id), page)
 
     def report(
         self, context: Context, job_id: str, run_id: str, body: Mapping[str, Any]

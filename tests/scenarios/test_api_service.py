@@ -1,5 +1,6 @@
 """freezer-api as operators run it: several worker processes over one SQLite file."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -202,6 +203,26 @@ def test_chunked_body_over_the_wire(server: Server) -> None:
         answer = b"".join(iter(lambda: wire.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 201")
     assert server.send("GET", "/v2/p/clients/n")[0] == 200
+
+
+def test_a_body_that_is_too_large_is_refused_however_it_comes(server: Server) -> None:
+    piece = b"x" * 65536
+    sent = [
+        (b"Content-Length: 1200000", [b'{"client_id": "' + b"x" * 1199985]),
+        (b"Transfer-Encoding: chunked", [b"10000\r\n" + piece + b"\r\n"] * 20 + [b"0\r\n\r\n"]),
+    ]
+    for header, pieces in sent:
+        with socket.create_connection((server.host, server.port), timeout=30) as wire:
+            wire.sendall(
+                b"POST /v2/p/clients HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + header
+            )
+            wire.sendall(b"\r\n\r\n")
+            with contextlib.suppress(ConnectionError):  # it need not read to the end
+                for one in pieces:
+                    wire.sendall(one)
+            answer = wire.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 413"), answer[:80]
+    assert server.send("GET", "/v2/p/clients")[0] == 200
 
 
 class TestCannotStart:

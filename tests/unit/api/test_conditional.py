@@ -297,6 +297,16 @@ def test_another_order_is_refused(member: Caller, sort: str) -> None:
     assert "created" in reply.why
 
 
+def job_with_runs(member: Caller) -> str:
+    member.client_registered()
+    job_id = member.job_made()
+    for number in range(2):
+        report = {"status": "completed", "result": "success", "exit_code": 0}
+        reply = member.send("PUT", f"/jobs/{job_id}/runs/r{number}", report)
+        assert reply.status == 200, reply.text
+    return job_id
+
+
 def test_lists_tell_how_many_there_are(world: World, member: Caller) -> None:
     for number in range(12):
         member.made("/backups", {**PLACE, "odd": number % 2})
@@ -307,5 +317,6 @@ def test_lists_tell_how_many_there_are(world: World, member: Caller) -> None:
         (member.get("/backups", params={"offset": 100}), "12"),
         (member.get("/backups", odd, params={"limit": 2}), "6"),
         (member.get("/jobs"), "0"),
+        (member.get(f"/jobs/{job_with_runs(member)}/runs", params={"limit": 1}), "2"),
     ):
         assert reply.headers["x-total-count"] == total
