@@ -169,7 +169,10 @@ def _backup_to_several(
 ) -> BackupToSeveral:
     built = {one.name: build_storage(one.choice, world.network) for one in several.storages}
     mirrored = Mirrored(
-        [Member(name, one.storage) for name, one in built.items()],
+        [
+            Member(name, one.storage, partial(world.progress.stored, name))
+            for name, one in built.items()
+        ],
         lane_limits(several, world.network),
     )
     locks = [

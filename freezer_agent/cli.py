@@ -119,6 +119,10 @@ def _run_request(options: Any, start: Path, home: Path, voice: "Voice | EventVoi
     from freezer_agent.actions.base import Unwatched  # noqa: PLC0415  # see above
     from freezer_agent.assembly import World, make_action  # noqa: PLC0415  # see above
     from freezer_agent.conf.checking import Surroundings, to_request  # noqa: PLC0415  # see above
+    from freezer_agent.process_settings import (  # noqa: PLC0415  # see above
+        raise_priority,
+        use_proxy,
+    )
     from freezer_agent.report_output import write_report  # noqa: PLC0415  # see above
     from freezer_agent.storage_assembly import make_network  # noqa: PLC0415  # see above
     from freezer_model.clock import utc_now  # noqa: PLC0415  # see above
@@ -130,8 +134,9 @@ def _run_request(options: Any, start: Path, home: Path, voice: "Voice | EventVoi
     host = socket.gethostname()
     around = Surroundings(start=start, host=host, home=home, environment=dict(os.environ))
     request = to_request(options, around)
+    use_proxy(os.environ, options["proxy"])
     if options["max_priority"]:
-        _raise_priority()
+        raise_priority()
     post = _poster(options, around.environment)
     world = World(
         clock=utc_now,
@@ -208,16 +213,6 @@ def _die_by(number: signal.Signals) -> NoReturn:
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     raise SystemExit(128 + number)
-
-
-def _raise_priority() -> None:
-    from freezer_agent.processes import run  # noqa: PLC0415  # rarely needed
-
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, -19)
-        run(["ionice", "-c1", "-n0", "-p", str(os.getpid())])
-    except (OSError, AgentError) as error:
-        log.warning("--max-priority: the priority could not be raised: %s", error)
 
 
 def _print_completion(parser: Any, shell: str) -> int:

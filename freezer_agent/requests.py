@@ -172,6 +172,7 @@ class BackupRequest:
     sync: bool = True
     with_checksum: bool = False
     removal: RemovalRule | None = None
+    queue_size: int = 4
     dry_run: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
 

@@ -109,6 +109,7 @@ class EventProgress:
         self._rate = Rate(monotonic)
         self._told_seconds = 0.0
         self._count_files: Callable[[], int] | None = None
+        self._stored: dict[str, int] = {}
 
     def follow(self, count_files: Callable[[], int]) -> None:
         """Tell the number of files too."""
@@ -120,6 +121,10 @@ class EventProgress:
         if self._rate.seconds - self._told_seconds >= _SECONDS_BETWEEN:
             self._told_seconds = self._rate.seconds
             self._report()
+
+    def stored(self, storage: str, size_bytes: int) -> None:
+        """One of several storages has taken so many bytes more: told with the next progress."""
+        self._stored[storage] = self._stored.get(storage, 0) + size_bytes
 
     def expect(self, size_bytes: int | None) -> None:
         """So many bytes will pass in all."""
@@ -140,4 +145,5 @@ class EventProgress:
             seconds=round(rate.seconds, 3),
             bytes_per_second=round(rate.bytes_per_second),
             seconds_left=rate.seconds_left,
+            **({"storages": dict(self._stored)} if self._stored else {}),
         )

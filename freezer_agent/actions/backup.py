@@ -33,8 +33,6 @@ from freezer_model.instants import to_epoch
 
 log = logging.getLogger(__name__)
 
-# Two chunks keep compression and writing overlapped; more only cost memory.
-_CHUNKS_AHEAD = 4
 _STATE_CHUNK_BYTES = 1 << 20
 
 
@@ -281,7 +279,7 @@ class BackupAction:
     ) -> Any:
         stream = counted(self._engine.backup(tree, state, notes), raw.add)
         stream = counted(stream, self._progress.add)
-        return prefetched(coding.pipeline(Purpose.DATA).forward(stream), _CHUNKS_AHEAD)
+        return prefetched(coding.pipeline(Purpose.DATA).forward(stream), self._request.queue_size)
 
     def _published(
         self,

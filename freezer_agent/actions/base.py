@@ -49,6 +49,10 @@ class Progress(Protocol):
         """So many bytes will pass in all; None if nobody knows."""
         ...
 
+    def stored(self, storage: str, size_bytes: int) -> None:
+        """One of several storages has taken so many bytes more. Called from its own thread."""
+        ...
+
 
 class Unwatched:
     """Nobody watches."""
@@ -60,4 +64,7 @@ class Unwatched:
         """Nothing is done with it."""
 
     def expect(self, size_bytes: int | None) -> None:
+        """Nothing is done with it."""
+
+    def stored(self, storage: str, size_bytes: int) -> None:
         """Nothing is done with it."""

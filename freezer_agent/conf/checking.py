@@ -139,6 +139,7 @@ class _Checker:
             sync=options["sync"],
             with_checksum=options["consistency_check"],
             removal=self._removal(),
+            queue_size=options["queue_size"],
             dry_run=options["dry_run"],
             facts=_facts(options),
         )

@@ -1,6 +1,7 @@
 """One account of a Swift cluster: logged in, its connections, and errors in our words."""
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -102,7 +103,9 @@ class V1Login:
                 ) from None
             raise _answered(error, f"cannot log in at {self._auth_url}") from error
         except _BROKEN as error:
-            raise StorageUnavailable(f"{self._auth_url} cannot be reached: {error}") from error
+            raise StorageUnavailable(
+                f"{self._auth_url} cannot be reached: {_reason(error)}"
+            ) from error
         return Access(url=url, token=token)
 
 
@@ -258,7 +261,18 @@ def errors(doing: str) -> Iterator[None]:
     except requests.exceptions.SSLError as error:
         raise AccessRefused(f"{doing}: the certificate is not accepted: {error}") from error
     except _BROKEN as error:
-        raise StorageUnavailable(f"{doing}: {error}") from error
+        raise StorageUnavailable(f"{doing}: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong at the bottom of the errors that HTTP libraries wrap around each other."""
+    inner: object = error
+    while isinstance(inner, BaseException):
+        deeper = getattr(inner, "reason", None) or (inner.args[-1] if inner.args else None)
+        if not isinstance(deeper, BaseException):
+            break
+        inner = deeper
+    return re.sub(r"^\w+Connection(Pool)?\(.*?\): ", "", str(inner)) or type(inner).__name__
 
 
 def _answered(error: Any, doing: str) -> StorageError:

@@ -18,6 +18,7 @@ class CuttingProxy:
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
         self._budget: dict[str, int | None] = {"up": None, "down": None}
+        self._is_last = False
         self.connections = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -25,6 +26,11 @@ class CuttingProxy:
         """Lose every connection once so many more bytes have gone one way; then pass again."""
         with self._lock:
             self._budget = {"up": up, "down": down}
+
+    def close_after(self, up: int) -> None:
+        """Be gone for good once so many more bytes have gone up."""
+        self._is_last = True
+        self.cut_after(up=up)
 
     def cut(self) -> None:
         """Lose every connection now."""
@@ -60,6 +66,8 @@ class CuttingProxy:
         with suppress(OSError):
             while block := source.recv(_BLOCK_BYTES):
                 if self._spend(way, len(block)):
+                    if self._is_last:
+                        self.close()
                     self.cut()
                     return
                 sink.sendall(block)

@@ -61,6 +61,20 @@ def test_the_line_leaves_no_trace() -> None:
     assert terminal.getvalue().endswith("\r" + " " * width + "\r")
 
 
+def test_each_of_several_storages_has_a_line() -> None:
+    terminal, seconds = io.StringIO(), Seconds()
+    line = ProgressLine(terminal, seconds)
+    line.stored("cloud", 1 << 20)
+    line.stored("vault", 1 << 20)
+    seconds.now += 2
+    line.stored("cloud", 3 << 20)
+    assert terminal.getvalue() == (
+        "\r\x1b[J0 B  0 B/s  0:02\n  cloud  4.0 MiB  2.0 MiB/s\n  vault  1.0 MiB  512.0 KiB/s\x1b[2A\r"
+    )
+    line.erase()
+    assert terminal.getvalue().endswith("\r\x1b[J")
+
+
 @pytest.mark.parametrize(
     ("size", "text"),
     [
