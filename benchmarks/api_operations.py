@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,8 @@ CLIENTS = 24
 JOBS_PER_CLIENT = 10
 """240 jobs in all, as in the figures that we want to compare with."""
 BACKUPS = 500
+FILLERS = 8
+ATTEMPTS = 20
 SESSIONS = 8
 SESSION_JOBS = 4
 HOLD_OFF_SECONDS = 86400
@@ -30,41 +33,64 @@ class Documents:
 
 
 def fill(port: int) -> Documents:
-    """Make the documents through the API itself."""
-    documents = Documents()
-    connection = Connection(port)
-
-    def post(path: str, body: Any, key: str) -> str:
-        return str(_made(connection, Request(method="POST", path=path, body=body))[key])
-
-    for number in range(CLIENTS):
-        client = {"client_id": f"node{number}", "hostname": f"node{number}"}
-        post(f"{PROJECT}/clients", client, "client_id")
-        for which in range(JOBS_PER_CLIENT):
-            documents.jobs.append(post(f"{PROJECT}/jobs", job_body(number, which), "job_id"))
-    for number in range(BACKUPS):
-        body = backup_body(number)
-        documents.backups.append(post(f"{PROJECT}/backups", body, "backup_id"))
+    """Make the documents through the API itself, by several callers at once."""
+    with ThreadPoolExecutor(FILLERS) as pool:
+        jobs = list(pool.map(lambda client: _client_with_jobs(port, client), range(CLIENTS)))
+        backups = list(pool.map(lambda first: _backups(port, first), range(FILLERS)))
+    documents = Documents(
+        jobs=[job for some in jobs for job in some],
+        backups=[one for some in backups for one in some],
+    )
     members = iter(documents.jobs)
+    connection = Connection(port)
     for number in range(SESSIONS):
         body = {"description": f"s{number}", "hold_off": HOLD_OFF_SECONDS, "schedule": {}}
-        session = post(f"{PROJECT}/sessions", body, "session_id")
-        jobs = list(itertools.islice(members, SESSION_JOBS))
-        for job in jobs:
+        session = _posted(connection, "sessions", body, "session_id")
+        own = list(itertools.islice(members, SESSION_JOBS))
+        for job in own:
             path = f"{PROJECT}/sessions/{session}/jobs/{job}"
             _made(connection, Request(method="PUT", path=path))
-        documents.sessions.append((session, jobs))
+        documents.sessions.append((session, own))
     connection.close()
     return documents
 
 
+def _client_with_jobs(port: int, number: int) -> list[str]:
+    connection = Connection(port)
+    client = {"client_id": f"node{number}", "hostname": f"node{number}"}
+    _posted(connection, "clients", client, "client_id")
+    jobs = [
+        _posted(connection, "jobs", job_body(number, which), "job_id")
+        for which in range(JOBS_PER_CLIENT)
+    ]
+    connection.close()
+    return jobs
+
+
+def _backups(port: int, first: int) -> list[str]:
+    connection = Connection(port)
+    made = [
+        _posted(connection, "backups", backup_body(number), "backup_id")
+        for number in range(first, BACKUPS, FILLERS)
+    ]
+    connection.close()
+    return made
+
+
+def _posted(connection: Connection, kind: str, body: dict[str, Any], key: str) -> str:
+    request = Request(method="POST", path=f"{PROJECT}/{kind}", body=body)
+    return str(_made(connection, request)[key])
+
+
 def _made(connection: Connection, request: Request) -> dict[str, Any]:
-    answer = connection.send(request)
-    if answer.status not in {200, 201, 204}:
-        raise RuntimeError(
-            f"{request.method} {request.path}: {answer.status} {answer.body[:300]!r}"
-        )
-    return answer.json() if answer.body else {}
+    """What was made. The former release fails now and then when several callers write at once."""
+    for _ in range(ATTEMPTS):
+        answer = connection.send(request)
+        if answer.status in {200, 201, 204}:
+            return answer.json() if answer.body else {}
+        if answer.status < 500:
+            break
+    raise RuntimeError(f"{request.method} {request.path}: {answer.status} {answer.body[:300]!r}")
 
 
 def job_body(client: int, number: int) -> dict[str, Any]:
