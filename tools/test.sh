@@ -28,6 +28,8 @@ Optional suites:
   docs            build the manual and the API reference with Sphinx, warnings being errors
   hostile         at least 20,000 requests that Schemathesis makes up, to SQLite and to Elasticsearch
   slow            the tests that take more than ten seconds each
+  cluster         a cluster of three Elasticsearch nodes with TLS and API keys, of which some are
+                  killed (needs a JDK, 2 GB of memory and some minutes)
 
 Environment:
   FREEZER_VENV    the virtualenv to use
@@ -44,7 +46,7 @@ while [ $# -gt 0 ]; do
         --suite)
             shift
             case ${1:-} in
-                docs | hostile | slow) suites+=("$1") ;;
+                docs | hostile | slow | cluster) suites+=("$1") ;;
                 *)
                     echo "There is no suite '${1:-}'. Try: tools/test.sh --help" >&2
                     exit 2
@@ -132,6 +134,10 @@ install_services() {
         || missing_service "the tests on a real Elasticsearch (it could not be installed; see above)"
     without_service_starts "$venv/bin/python" -m tests.services.install \
         || missing_service "tests on real storage servers (not all could be installed; see above)"
+    if wants cluster; then
+        "$venv/bin/python" -m tests.services.install elasticsearch-cluster \
+            || missing_service "the suite cluster (it could not be installed; see above)"
+    fi
 }
 
 missing_service() {
@@ -150,7 +156,7 @@ run_tests() {
     if $fast; then
         arguments+=(tests/unit -m "not service and not slow")
     else
-        for mark in hostile slow; do
+        for mark in hostile slow cluster; do
             wants "$mark" || left_out+="${left_out:+ and }not $mark"
         done
         arguments+=(-m "$left_out")

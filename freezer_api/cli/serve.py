@@ -17,6 +17,8 @@ from freezer_api.assembly import store_from
 from freezer_api.cli.workers import CannotStart, listening, serve
 from freezer_api.errors import StoreUnavailable
 
+LOG = log.getLogger(__name__)
+
 DONE = 0
 CANNOT_START = 1
 WRONG_REQUEST = 2
@@ -101,14 +103,26 @@ def _is_loopback(host: str) -> bool:
 
 
 def _require_ready(conf: cfg.ConfigOpts) -> None:
-    """Look at the store before anything is served, with a connection that no worker inherits."""
+    """Look at the store before anything is served, with a connection that no worker inherits.
+
+    A cluster may come later than we do, or be made later: until then calls are answered with 503.
+    A database that is not there is a mistake. Raises CannotStart.
+    """
     with closing(store_from(conf)) as store:
-        if not store.ready():
-            raise CannotStart(
-                f"The document store ([storage] backend = {conf.storage.backend}) has not been "
-                "made or cannot be reached. Make it with `freezer-manage db sync`, with the same "
-                "configuration; `freezer-status upgrade check` tells more"
-            )
+        if store.ready():
+            return
+    if conf.storage.backend == "elasticsearch":
+        LOG.warning(
+            "Elasticsearch at %s is not ready, or has no indices (`freezer-manage db sync` makes "
+            "them). The service starts and waits: calls are answered with 503 until it is",
+            ", ".join(conf.elasticsearch.hosts),
+        )
+        return
+    raise CannotStart(
+        f"The document store ([storage] backend = {conf.storage.backend}) has not been "
+        "made or cannot be reached. Make it with `freezer-manage db sync`, with the same "
+        "configuration; `freezer-status upgrade check` tells more"
+    )
 
 
 def _complain(error: Exception, code: int) -> int:

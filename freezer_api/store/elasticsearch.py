@@ -266,7 +266,7 @@ class ElasticsearchStore:
 
     def upgrade(self, tell: Callable[[str], None]) -> None:
         """Move each collection to an index with the newest mapping, while it is used."""
-        self._indices.make_templates()
+        self._indices.make_missing()
         for collection in Collection:
             Upgrade(
                 self._connection, self._indices, collection, new_id=self._new_id, sleep=self._sleep

@@ -147,7 +147,7 @@ class Connection:
         self._client.close()
 
     def _patiently(self, request: "_Request", expected: frozenset[int]) -> Answer:
-        attempt = 0
+        attempt = silent = 0
         while True:
             try:
                 answer = self._client.perform_request(
@@ -169,6 +169,10 @@ class Connection:
             except TransportError as error:
                 if isinstance(error, NoTrust):
                     raise _distrust(error) from error
+                silent += isinstance(error, NoAnswer)
+                if silent >= max(2, self._nodes):
+                    # Each has had its time. Whoever called waits for all of it.
+                    raise self._gone_away(error) from error
                 self._pause(attempt, other_node=attempt + 1 < self._nodes, error=error)
             else:
                 self._is_back()
@@ -308,13 +312,9 @@ def _silence(error: TransportError) -> StoreUnavailable:
 def _distrust(error: TransportError) -> StoreUnavailable:
     return StoreUnavailable(
         "Elasticsearch cannot be reached now: TLS failed "
-        f"({_without_pool(str(error))}). Check [elasticsearch] ca_certs against the authority "
+        f"({error.message}). Check [elasticsearch] ca_certs against the authority "
         "that signed the nodes' certificates, and the names in hosts against those in them"
     )
-
-
-def _without_pool(text: str) -> str:
-    return text.partition("(Caused by")[0].strip()[:300]
 
 
 def _type(body: Any) -> str | None:

@@ -89,12 +89,7 @@ class Indices:
 
     def prepare(self) -> None:
         """Make what is missing, and wait until all of it can be used."""
-        self.make_templates()
-        present = self.places()
-        for collection in Collection:
-            if collection not in present:
-                self.make(collection, {self.alias(collection): NOT_FOR_WRITING})
-        for place in present.values():
+        for place in self.make_missing().values():
             if place.layout.version != MAPPING_VERSION:
                 log.warning(
                     "The index %s has version %d of the mapping, and serves on. "
@@ -105,6 +100,15 @@ class Indices:
                 )
         self.wait_until_usable([self.alias(collection) for collection in Collection])
         self.places()
+
+    def make_missing(self) -> dict[Collection, Place]:
+        """Make templates and missing indices; what was there before."""
+        self.make_templates()
+        present = self.places()
+        for collection in Collection:
+            if collection not in present:
+                self.make(collection, {self.alias(collection): NOT_FOR_WRITING})
+        return present
 
     def wait_until_usable(self, names: list[str]) -> None:
         """Wait for the primary shards. Raises StoreUnavailable if they do not come."""

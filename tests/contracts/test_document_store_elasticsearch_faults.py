@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from elasticsearch import Elasticsearch
 
 from freezer_api.errors import (
     DocumentExists,
@@ -26,6 +27,7 @@ from freezer_api.errors import (
 )
 from freezer_api.store.base import Query
 from freezer_api.store.elasticsearch import Cluster, ElasticsearchStore
+from freezer_api.store.mappings import MAPPING_VERSION
 from freezer_model.clock import utc_now
 from tests.contracts.document_store import ALL, JOBS, OURS, ids, job
 from tests.services.faulty_proxy import Fault, FaultyProxy, proxy_to
@@ -139,6 +141,38 @@ def test_a_silent_server_is_unavailable(
         hasty.insert(JOBS, "a", job())
     assert made.get(JOBS, OURS, "a").version == 1  # the one outcome that cannot be known
     hasty.close()
+
+
+def test_an_index_without_its_shard_is_unavailable_and_comes_back(
+    made: ElasticsearchStore, elasticsearch_url: str, index_prefix: str
+) -> None:
+    """Red, as the server calls it: the one copy is on no node."""
+    index = f"{index_prefix}_jobs_v{MAPPING_VERSION}"
+    assert made.ready()
+    with Elasticsearch(elasticsearch_url) as client:
+        client.indices.delete(index=index)
+        client.indices.create(
+            index=index,
+            aliases={f"{index_prefix}_jobs": {"is_write_index": False}},
+            settings={"index.routing.allocation.enable": "none"},
+            wait_for_active_shards=0,
+        )
+        hasty = store_at(elasticsearch_url, index_prefix, timeout_seconds=2, retries=0)
+        assert not hasty.ready()
+        for call in (
+            lambda: hasty.insert(JOBS, "a", job()),
+            lambda: hasty.get(JOBS, OURS, "a"),
+            lambda: hasty.search(JOBS, OURS, Query(), ALL),
+        ):
+            with pytest.raises(StoreUnavailable):
+                call()
+        hasty.close()
+        client.indices.put_settings(
+            index=index, settings={"index.routing.allocation.enable": "all"}
+        )
+        client.cluster.health(index=index, wait_for_status="yellow", timeout="60s")
+    assert made.insert(JOBS, "b", job()).version == 1
+    assert made.ready()
 
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:

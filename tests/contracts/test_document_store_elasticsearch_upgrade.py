@@ -163,7 +163,7 @@ def test_nothing_is_switched_if_the_copy_differs(
     with pytest.raises(StoreUnavailable, match="not the same"):
         upgraded(store)
     assert store.replace(JOBS, "a", job(), 1).version == 2
-    assert store.describe()[0].version == 1
+    assert 1 in versions(store)
 
 
 def test_a_service_lifts_the_block_of_a_dead_upgrade(

@@ -90,9 +90,10 @@ class Server:
 
 
 @contextmanager
-def running(config: Path, *arguments: str) -> Iterator[Server]:
-    """A service with a prepared store; ended afterwards, however that goes."""
-    assert manage.main(["--config-file", str(config), "db", "sync"]) == 0
+def running(config: Path, *arguments: str, sync: bool = True) -> Iterator[Server]:
+    """A service, its store prepared unless told not to; ended afterwards, however that goes."""
+    if sync:
+        assert manage.main(["--config-file", str(config), "db", "sync"]) == 0
     process = start_process(config, *arguments)
     try:
         line = _first_line(process)

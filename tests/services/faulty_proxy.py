@@ -46,11 +46,15 @@ class FaultyProxy:
 
 @contextmanager
 def proxy_to(
-    target: str, *, tls: ssl.SSLContext | None = None, authorization: str | None = None
+    target: str,
+    *,
+    tls: ssl.SSLContext | None = None,
+    authorization: str | None = None,
+    port: int = 0,
 ) -> Iterator[tuple[str, FaultyProxy]]:
     """The proxy's URL and its faults."""
     proxy = FaultyProxy(target, authorization)
-    server = _Server(proxy)
+    server = _Server(proxy, port)
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -67,8 +71,8 @@ def proxy_to(
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, proxy: FaultyProxy) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, proxy: FaultyProxy, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.proxy = proxy
 
 
@@ -80,6 +84,9 @@ class _Handler(BaseHTTPRequestHandler):
     def relay(self) -> None:
         proxy = self.server.proxy
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if proxy.ended.is_set():  # a connection outlives the server that took it
+            self.close_connection = True
+            return
         proxy.seen.append(f"{self.command} {self.path}")
         if proxy.authorization and self.headers.get("Authorization") != proxy.authorization:
             self.answer(401, {"error": {"reason": "who are you?"}})

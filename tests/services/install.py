@@ -9,7 +9,18 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from tests.services import ftp, keystone, mariadb, peers, postgresql, redis, sshd, swift
+from tests.services import (
+    elasticsearch_cluster,
+    ftp,
+    keystone,
+    mariadb,
+    peers,
+    postgresql,
+    redis,
+    sshd,
+    swift,
+)
+from tests.services.elasticsearch import ElasticsearchMissing
 from tests.services.launching import ServiceMissing
 
 INSTALLERS: dict[str, Callable[[], object]] = {
@@ -23,17 +34,23 @@ INSTALLERS: dict[str, Callable[[], object]] = {
     **{name: partial(peers.install, name) for name in peers.NAMES},
 }
 
+# What only a suite of its own needs.
+OPTIONAL: dict[str, Callable[[], object]] = {
+    "elasticsearch-cluster": elasticsearch_cluster.install,
+}
+
 
 def main(names: list[str]) -> int:
     """Install what is named; 1 if something could not be."""
     status = 0
     for name in names or INSTALLERS:
-        if name not in INSTALLERS:
-            sys.stderr.write(f"no service {name!r}; there are {', '.join(INSTALLERS)}\n")
+        known = INSTALLERS | OPTIONAL
+        if name not in known:
+            sys.stderr.write(f"no service {name!r}; there are {', '.join(known)}\n")
             return 2
         try:
-            sys.stdout.write(f"{name}: {INSTALLERS[name]()}\n")
-        except ServiceMissing as missing:
+            sys.stdout.write(f"{name}: {known[name]()}\n")
+        except (ServiceMissing, ElasticsearchMissing) as missing:
             sys.stderr.write(f"{name}: {missing}\n")
             status = 1
     return status
