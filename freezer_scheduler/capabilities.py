@@ -11,22 +11,25 @@ _DEFAULTS = {"action": "backup", "mode": "fs"}
 _DEFAULTS_WITH_DATA = {"storage": "swift", "engine_name": "tar"}
 
 
-_HOSTS_OWN = (
-    "config",
-    "encrypt_pass_file",
-    "ftp_certfile",
-    "ftp_keyfile",
-    "log_config_append",
-    "log_dir",
-    "log_file",
-    "metadata_out",
-    "mysql_conf",
-    "os_trust_id",
-    "sql_server_conf",
-    "ssh_key",
+_HOSTS_OWN = frozenset(
+    {
+        "config",
+        "ftp_certfile",
+        "ftp_keyfile",
+        "log_config_append",
+        "log_dir",
+        "lvm_dirmount",
+        "metadata_out",
+        "mysql_conf",
+        "os_trust_id",
+        "osrc",
+        "sql_server_conf",
+        "ssh_key",
+        "ssh_known_hosts",
+    }
 )
-"""Options that name files of the host on which the agent runs, or another user's trust. They are
-for whoever owns the host, which the users of a central scheduler do not."""
+"""Options that, beside all those called ..._file, name files of the host on which the agent runs, or
+another user's trust. They are for whoever owns the host: not the users of a central scheduler."""
 
 
 def refusal(
@@ -48,7 +51,8 @@ def refusal(
         )
     for action in job.actions:
         wanted = _completed(action.freezer_action)
-        if central and (named := sorted(wanted.keys() & set(_HOSTS_OWN))):
+        named = [key for key in sorted(wanted) if key in _HOSTS_OWN or key.endswith("_file")]
+        if central and named:
             return f"a job of the central scheduler cannot set {', '.join(named)}"
         if disable_exec and wanted["action"].lower() == "exec":
             return "this node runs no exec actions (disable_exec)"

@@ -217,6 +217,12 @@ class _Log(Logger):  # type: ignore[misc] # the library has no type information
             self.error_log.removeHandler(handler)
         self.error_log.propagate = True
 
+    def atoms(self, resp: Any, req: Any, environ: Any, request_time: Any) -> dict[str, Any]:
+        """The parts of a line. The path is as it was sent: decoded, it may hold a line feed."""
+        parts: dict[str, Any] = super().atoms(resp, req, environ, request_time)
+        path, _, _ = environ.get("RAW_URI", "").partition("?")
+        return {**parts, "U": path}
+
 
 class _JsonLog(_Log):
     """The same, with a JSON object for each request."""

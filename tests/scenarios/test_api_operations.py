@@ -225,6 +225,20 @@ def test_the_log_is_json_when_it_is_wanted(tmp_path: Path) -> None:
     assert any("read again" in message for message in messages)
 
 
+def test_a_line_for_each_request_has_its_id_and_no_query(tmp_path: Path) -> None:
+    request_id = "req-00000000-0000-4000-8000-000000000002"
+    config = write_config(tmp_path, "workers = 1\naccess_log = true")
+    with running(config) as server:
+        headers = {"x-openstack-request-id": request_id}
+        assert server.send("GET", "/v2/p/jobs%0Aforged?x=secret", **headers)[0] == 404
+        code, out, _ = server.stop()
+    assert code == 0
+    (line,) = out.splitlines()
+    assert '"GET /v2/p/jobs%0Aforged" 404' in line
+    assert line.endswith(request_id)
+    assert "secret" not in line
+
+
 def test_systemd_is_told_when_it_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a unit of Type=notify waits for; told once the store is known to be ready."""
     address = tmp_path / "notify"

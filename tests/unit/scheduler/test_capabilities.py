@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from freezer_agent import conf as agent_conf
 from freezer_model.job import Job
 from freezer_scheduler.capabilities import refusal
 
@@ -96,6 +97,13 @@ class TestCentral:
         reason = str(self.refused({"mode": "nova", key: "/etc/shadow"}))
         assert key.lower().replace("-", "_") in reason
         assert "/etc/shadow" not in reason
+
+    def test_no_option_of_the_agent_that_names_a_file_is_forgotten(self) -> None:
+        options = [option for option in agent_conf.all_options() if option.metavar == "FILE"]
+        assert len(options) > 10
+        for option in options:
+            name = option.name.replace("-", "_")
+            assert name in str(self.refused({"mode": "nova", name: "/etc/shadow"})), name
 
     def test_neither_in_a_command(self) -> None:
         assert "log_file" in str(self.refused({"action": "exec", "log_file": "/etc/x"}))
