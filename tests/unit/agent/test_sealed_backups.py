@@ -54,6 +54,8 @@ class Engine:
         notes.files += 1
         self.previous.append(state.previous.read_bytes() if state.previous else None)
         yield b"stream %d" % self.runs
+        if state.listing is not None:
+            state.listing(b"index %d" % self.runs)
         state.next.write_bytes(b"state %d" % self.runs)
 
     def restore(self, target: Path, chunks: Iterable[bytes], notes: SourceNotes) -> None:
@@ -207,6 +209,29 @@ def test_no_flipped_or_cut_state_opens(world: World) -> None:
         for unsound in (bytes(altered), content[:at]):
             with pytest.raises(Damaged):
                 list(pipeline.backward([unsound]))
+
+
+def test_no_flipped_or_cut_index_opens(world: World) -> None:
+    world.backup()
+    (key,) = world.keys("index")
+    common, content = world.common(BackupName(host="host", name="name")), world.read(key)
+    reader = Reader(common["catalog"], common["codings"], Unwatched())
+    (chain,) = common["catalog"].chains(common["names"])
+    (level,) = reader.levels(chain.backups)
+
+    def listed() -> bytes:
+        with reader.listing(level) as listing:
+            assert not listing.has_contents
+            return b"".join(listing.chunks)
+
+    assert listed() == b"index 1"
+    for at in range(len(content)):
+        altered = bytearray(content)
+        altered[at] ^= 1 << (at % 8)
+        for unsound in (bytes(altered), content[:at]):
+            world.storage.write(key, [unsound])
+            with pytest.raises(Damaged):
+                listed()
 
 
 def test_an_altered_state_ends_the_chain_and_is_told(world: World) -> None:
