@@ -64,8 +64,8 @@ class FilesAction:
             chain = choose_restore_chain(
                 self._catalog.chains(self._names), self._names[0], request.at
             )
-            for backup in chain:
-                with self._reader.listing(self._reader.level(backup)) as listing:
+            for level in self._reader.levels(chain):
+                with self._reader.listing(level) as listing:
                     tree.add_level(listing.chunks, has_contents=listing.has_contents)
             entries = sorted(tree.entries(Selection(request.includes)), key=lambda one: one.name)
         wanted = chain[-1]

@@ -15,6 +15,7 @@ from freezer_agent.actions.reading import Reader, text_or_none
 from freezer_agent.catalog.backup import Backup, find_levels
 from freezer_agent.catalog.catalog import Catalog, Stored
 from freezer_agent.catalog.checks import Check, Checks
+from freezer_agent.catalog.links import Link, check_links
 from freezer_agent.engines.base import StreamCheck
 from freezer_agent.errors import (
     Damaged,
@@ -230,12 +231,11 @@ def _structure_problems(
         for one in siblings
         if (one.name, one.id.level_zero_at) == (backup.name, backup.id.level_zero_at)
     ]
-    missing = find_levels(chain, backup).missing
-    if missing is not None:
-        yield f"level {missing}, which it builds on, is missing"
-    base = metadata.get("base")
-    if isinstance(base, str) and base not in {one.label for one in chain}:
-        yield f"it builds on {base}, which is not in the storage any more"
+    levels = find_levels(chain, backup)
+    if levels.missing is not None:
+        yield f"level {levels.missing}, which it builds on, is missing"
+    elif len(levels.backups) > 1:
+        yield from _link_problems(catalog, levels.backups[-2], Link.of(backup, metadata))
     engine = metadata.get("engine_name")
     if engine not in (None, stored.engine):
         yield f"its metadata is of engine {engine}, and it lies in the folder of {stored.engine}"
@@ -251,6 +251,15 @@ def _structure_problems(
     ):
         if metadata.get(key) is not None and name not in sizes:
             yield f"its {what} is missing"
+
+
+def _link_problems(catalog: Catalog, below: Backup, upper: Link) -> Iterator[str]:
+    try:
+        check_links([Link.of(below, catalog.metadata(below)), upper])
+    except Damaged as error:
+        yield str(error)
+    except ObjectNotFound:
+        yield f"{below.label}, which it builds on, is missing"
 
 
 def _still_there(catalog: Catalog, backup: Backup) -> bool:

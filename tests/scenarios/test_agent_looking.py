@@ -206,6 +206,24 @@ def test_what_is_missing_is_found_by_structure(
     assert "BAD" in chain.run("--action", "list", *chain.storage).stdout
 
 
+def test_a_level_in_the_place_of_another_is_found_and_not_restored(
+    chain: AgentCommand, tmp_path: Path
+) -> None:
+    path = one_object(chain, "metadata/tar/*/*/1_*/metadata")
+    metadata = json.loads(path.read_text())
+    path.write_text(json.dumps({**metadata, "base_sha256": "0" * 64}) + "\n")
+    ended = chain.run("--action", "verify", *chain.storage, "--json")
+    assert ended.status == 1
+    (bad,) = [one for one in ended.report["backups"] if not one["good"]]
+    (problem,) = bad["problems"]
+    assert "was built on another" in problem
+    for words in ([], ["--include", "plain"]):
+        restored = chain.restore(tmp_path / "out", *words)
+        assert restored.status == 1
+        assert "was built on another" in restored.stderr
+        assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("name", ["data", "engine_metadata", "index"])
 def test_a_flipped_byte_is_found_by_reading(chain: AgentCommand, name: str) -> None:
     flip(one_object(chain, f"data/tar/*/*/1_*/{name}"))
