@@ -108,13 +108,14 @@ class SqlStore:
         if row.version != version:
             raise VersionConflict(collection, document_id)
         terms_before = terms_of(document_of(row.document))
-        before, after = digests(collection, terms_before), digests(collection, entry.terms)
+        gone = digests(collection, terms_before - entry.terms)
+        fresh = digests(collection, entry.terms - terms_before)
         with self._writing() as connection:
             if not sql_rows.put(connection, row.seq, version, entry):
                 _row(connection, collection, document_id)
                 raise VersionConflict(collection, document_id)
-            sql_rows.delist(connection, row.seq, before - after)
-            sql_rows.enlist(connection, row.seq, after - before)
+            sql_rows.delist(connection, row.seq, gone)
+            sql_rows.enlist(connection, row.seq, fresh)
             self._record(connection, collection, terms_before, entry.terms)
         return Stored(
             document_id=document_id, document=document_of(entry.text), version=version + 1
