@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 
 from freezer_api.errors import StoreUnavailable
+from freezer_api.store.base import EVERYWHERE, Order, Page, Query, SortKey, Stored
 from freezer_api.store.sql import SqlStore
 from tests.contracts.document_store import (
     DOCUMENTS,
@@ -123,3 +124,70 @@ def test_a_database_that_is_not_there(mariadb_server: MariaDb) -> None:
         with pytest.raises(StoreUnavailable, match="Unknown database 'nosuch'") as refusal:
             store.prepare()
     assert ":freezer@" not in str(refusal.value)
+
+
+@pytest.fixture
+def filled(url: str) -> Iterator[SqlStore]:
+    """Enough documents that reading a table would be worth avoiding, and known to the planner."""
+    long = "documents are of about this size " * 40
+    with made_in(url) as store:
+        for first in range(0, 4000, 1000):
+            batch = [
+                Stored(
+                    document_id=str(number),
+                    document=job(x=number % 2, y=number, timestamp=number, note=long),
+                    version=1,
+                )
+                for number in range(first, first + 1000)
+            ]
+            store.adopt(JOBS, batch)
+        with store._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            tables = "freezer_terms, freezer_documents, freezer_tallies"
+            word = "ANALYZE TABLE" if connection.dialect.name == "mysql" else "VACUUM ANALYZE"
+            connection.exec_driver_sql(f"{word} {tables}").close()
+        yield store
+
+
+def test_no_call_reads_a_table(filled: SqlStore) -> None:
+    """The servers seek every row of every call by an index."""
+    plans = watch_plans(filled)
+    some = tuple(("y", number) for number in range(5))
+    queries = (
+        Query(),
+        Query(match=(("x", 1), ("project_id", "ours")), match_not=some, match_or=some),
+        Query(match=(("x", 1), ("y", 77))),
+        Query(match=(("x", 1),), time_after=1),
+    )
+    for scope in (OURS, EVERYWHERE):
+        for query in queries:
+            filled.find(JOBS, scope, query, Page())
+    # A long list in order of time is left out: sorting 4,000 documents is cheaper than the index.
+    by_time = Page(order=Order(key=SortKey.TIME, descending=True))
+    filled.find(JOBS, OURS, Query(match=(("x", 1), ("y", 77))), by_time)
+    filled.replace(JOBS, "77", job(x=5), 1)
+    filled.delete(JOBS, OURS, "78")
+    assert len(plans) > 30
+    # Of the tallies there is one row, and reading a table of one page is right.
+    scans = {plan.strip() for plan in plans if "Seq Scan" in plan and "tallies" not in plan}
+    assert scans == set()
+
+
+def watch_plans(store: SqlStore) -> list[str]:
+    """Fills with the servers' plans of the statements that the store runs from now on."""
+    plans: list[str] = []
+
+    @event.listens_for(store._engine, "before_cursor_execute")
+    def explain(connection: Any, cursor: Any, statement: str, values: Any, *rest: Any) -> None:
+        is_many = rest[-1]
+        # A table of one row is read as a whole, and should be.
+        if is_many or "freezer_schema" in statement or statement.startswith("INSERT"):
+            return
+        cursor.execute(f"EXPLAIN {statement}", values)
+        for row in cursor.fetchall():
+            if connection.dialect.name == "postgresql":
+                plans.append(row[0])
+            elif row[2] and not row[2].startswith("<"):
+                # A step of type ALL reads a table, unless it is a derived one, of few rows.
+                plans.append(f"Seq Scan on {row[2]}" if row[3] == "ALL" else str(row))
+
+    return plans
