@@ -75,6 +75,7 @@ class CodingChoice:
             self._check_unencrypted(place, metadata)
             return PlainCoding(lambda: Pipeline(_compressors(compression)), None)
         if stored == _LEGACY:
+            self._check_unsealed(place)
             return self._legacy(compression)
         if stored == SEAL_FORMAT:
             return self._opened_seal(place, metadata, compression)
@@ -110,6 +111,16 @@ class CodingChoice:
                 f"{place} is not encrypted, though a key was given: it may have been put in the "
                 "place of one that is. If it is known to be sound, restore it without a key, or "
                 "with --allow-unencrypted if only a part of the chain is encrypted"
+            )
+
+    def _check_unsealed(self, place: str) -> None:
+        """Who names a cipher that seals wants nothing that could have been altered unnoticed."""
+        wanted = self._encryption.cipher
+        if wanted not in {CipherChoice.AUTOMATIC, CipherChoice.AES_256_CFB}:
+            raise WrongKey(
+                f"{place} is not sealed but encrypted as {_LEGACY}, and --cipher {wanted} was "
+                "asked for: it may have been put in the place of one that is. If it is known to "
+                "be sound, restore it without --cipher"
             )
 
     def _legacy(self, compression: Compression) -> Coding:

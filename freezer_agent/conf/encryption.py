@@ -32,7 +32,9 @@ OPTIONS = (
         choices=["automatic", "aes-256-gcm", "chacha20-poly1305", "aes-256-cfb"],
         help="What new backups are encrypted with. automatic is aes-256-gcm on processors with "
         "instructions for AES, else chacha20-poly1305; both notice every altered byte. "
-        "aes-256-cfb is what former releases and 'openssl enc -d' read, and notices nothing.",
+        "aes-256-cfb is what former releases and 'openssl enc -d' read, and notices nothing. A restore "
+        "takes what each backup was made with; with one of the first two ciphers it refuses "
+        "aes-256-cfb.",
     ),
     cfg.BoolOpt(
         "allow-unencrypted",

@@ -89,6 +89,15 @@ def test_an_encrypted_backup_needs_its_key(agent: AgentCommand, tmp_path: Path) 
     assert "without key" in ended.stderr
 
 
+def test_who_wants_sealed_backups_gets_no_others(agent: AgentCommand, tmp_path: Path) -> None:
+    words = ["--action", "restore", *agent.storage, "--hostname", "node", "-N", "encrypted"]
+    key = ["--encrypt-pass-file", str(FIXTURE / "pass-phrase"), "--cipher", "aes-256-gcm"]
+    ended = agent.run(*words, *key, "--restore-abs-path", tmp_path / "out")
+    assert ended.status == 1
+    assert "is not sealed" in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_all_of_them_are_listed(agent: AgentCommand) -> None:
     listed = [(one["backup_name"], one["time_stamp"]) for one in agent.listed()]
     made = [(name, run["time_stamp"]) for name, runs in EXPECTED["runs"].items() for run in runs]
