@@ -1,6 +1,8 @@
 """freezer-api as operators run it: several worker processes over one SQLite file."""
 
 import contextlib
+import http.client
+import json
 import os
 import signal
 import socket
@@ -8,6 +10,7 @@ import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +206,49 @@ def test_chunked_body_over_the_wire(server: Server) -> None:
         answer = b"".join(iter(lambda: wire.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 201")
     assert server.send("GET", "/v2/p/clients/n")[0] == 200
+
+
+def test_a_poll_without_news_is_an_empty_answer(server: Server) -> None:
+    """Whichever worker is asked: what changed is known to the store, not to a process."""
+    server.send("POST", "/v2/p/jobs", job("a"))
+    poll = {"match": [{"client_id": "node"}], "match_not": [{"status": "completed"}]}
+    status, headers, body = whole_answer(server, poll)
+    assert (status, len(body["jobs"])) == (200, 1)
+    for _worker in range(6):
+        again = whole_answer(server, poll, **{"If-None-Match": headers["etag"]})
+        assert (again[0], again[2]) == (304, None)
+    server.send("POST", "/v2/p/jobs/a/event", {"start": None})
+    for _worker in range(6):
+        status, _, body = whole_answer(server, poll, **{"If-None-Match": headers["etag"]})
+        assert (status, body["jobs"][0]["job_schedule"]["event"]) == (200, "start")
+
+
+def test_one_of_many_updates_of_a_state_wins(server: Server) -> None:
+    server.send("POST", "/v2/p/jobs", job("a"))
+    tag = whole_answer(server, None, "/v2/p/jobs/a")[1]["etag"]
+    known = {"If-Match": tag}
+    answers = all_at_once(
+        [
+            partial(server.send, "PATCH", "/v2/p/jobs/a", {"description": str(number)}, **known)
+            for number in range(CROWD)
+        ]
+    )
+    assert sorted(status for status, _ in answers) == [200] + [412] * (CROWD - 1)
+    winner = next(str(number) for number, (status, _) in enumerate(answers) if status == 200)
+    assert server.send("GET", "/v2/p/jobs/a")[1]["description"] == winner
+
+
+def whole_answer(
+    server: Server, body: Any, path: str = "/v2/p/jobs", **headers: str
+) -> tuple[int, dict[str, str], Any]:
+    """Status, headers by their names in small letters, and the decoded body of a GET."""
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("GET", path, None if body is None else json.dumps(body), headers)
+        answer = connection.getresponse()
+        text = answer.read()
+    named = {name.lower(): value for name, value in answer.getheaders()}
+    return answer.status, named, json.loads(text) if text else None
 
 
 def test_a_body_that_is_too_large_is_refused_however_it_comes(server: Server) -> None:
