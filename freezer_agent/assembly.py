@@ -19,7 +19,7 @@ from freezer_agent.actions.reading import Reader
 from freezer_agent.actions.rekey import RekeyAction
 from freezer_agent.actions.restore import RestoreAction
 from freezer_agent.actions.restore_any import RestoreFromAny, StoredCopy
-from freezer_agent.actions.several import BackupToSeveral, EachStorage
+from freezer_agent.actions.several import BackupToSeveral, EachStorage, NearestStorage
 from freezer_agent.actions.verify import VerifyAction
 from freezer_agent.catalog.backup import BackupName
 from freezer_agent.catalog.catalog import Catalog
@@ -151,6 +151,13 @@ def _several(several: SeveralRequest, world: World) -> Action:
             return _restore_from_any(several, restore, world)
         case CommandRequest() as command:
             return make_action(command, world)
+        case FilesRequest() as files:
+            return NearestStorage(
+                {
+                    one.name: make_action(replace(files, storage=one.choice), world)
+                    for one in nearest_first(several.storages)
+                }
+            )
         case request:
             return _on_each(several, lambda choice: replace(request, storage=choice), world)
 

@@ -74,6 +74,27 @@ class EachStorage:
         return _judged(_joined(reports), _failed(errors), self._requirement)
 
 
+class NearestStorage:
+    """One action on the first of several storages where it can be done: what it tells is the same."""
+
+    def __init__(self, actions: Mapping[str, Action]) -> None:
+        self._actions = actions
+
+    def run(self) -> Report:
+        """The report of the first that could, with a warning for each before it."""
+        errors: dict[str, AgentError] = {}
+        for name, action in self._actions.items():
+            try:
+                report = action.run()
+            except AgentError as error:
+                errors[name] = error
+            else:
+                document = {**report.document, "storage": name}
+                told = replace(report, document=document)
+                return _judged(told, _failed(errors), Requirement.ANY)
+        raise AgentError("; ".join(_failed(errors)))
+
+
 def _failed(errors: Mapping[str, AgentError]) -> list[str]:
     return [f"storage {name}: {error}" for name, error in errors.items()]
 

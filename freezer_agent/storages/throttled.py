@@ -10,14 +10,14 @@ from freezer_agent.storages.base import ContainerUsage, Storage, StoredObject
 # What passes in one go: small enough that a slow line is used evenly.
 _SLICE_BYTES = 64 * 1024
 # Time that was not used, because the source was slow, may be made up for that far.
-_BURST_SECONDS = 0.25
+_BURST_SECONDS = 1.0
 
 
 class Bucket:
     """Lets through `bytes_per_second` over any longer time, whoever takes them.
 
     Every taker reserves its share of the time to come and waits for it, so that several threads
-    together keep the limit. A line that was idle makes up for a quarter of a second at most.
+    together keep the limit. A line that was idle makes up for a second at most.
     """
 
     def __init__(

@@ -270,6 +270,22 @@ def test_looking_and_removing_go_over_all_storages(agent: AgentCommand, source: 
     assert several.levels("one") == several.levels("two") == []
 
 
+def test_files_are_listed_once_from_the_first_storage_that_can(
+    agent: AgentCommand, source: Path
+) -> None:
+    several = Several(agent, "one", "two")
+    several.backup(source)
+    shutil.rmtree(agent.folder / "one")
+    listed = several.run("--action", "files", "--metadata-out", "-")
+    assert listed.status == 0, listed.stderr
+    assert listed.report["storage"] == "two"
+    assert "warning: storage one:" in listed.stderr
+    shutil.rmtree(agent.folder / "two")
+    nowhere = several.run("--action", "files")
+    assert nowhere.status == 1
+    assert "storage two: No matching backup" in nowhere.stderr
+
+
 def test_removal_with_a_backup_and_with_a_restore_is_done_in_each_storage(
     agent: AgentCommand, source: Path, tmp_path: Path
 ) -> None:
