@@ -101,6 +101,11 @@ def open_database(connection: str, busy_seconds: float) -> Engine:
     try:
         url = make_url(connection)
         on_sqlite = url.get_backend_name() == "sqlite"
+        if on_sqlite and url.database in {None, "", ":memory:"}:
+            raise StoreUnavailable(
+                "[sql] connection names no file: an SQLite database in memory would be another "
+                "one in every thread"
+            )
         options: dict[str, Any] = (
             # The connection that was used last knows most pages.
             {"connect_args": {"timeout": busy_seconds}, "pool_use_lifo": True}
@@ -114,11 +119,6 @@ def open_database(connection: str, busy_seconds: float) -> Engine:
             "driver not installed, or no URL at all)"
         ) from error
     if on_sqlite:
-        if url.database in {None, "", ":memory:"}:
-            raise StoreUnavailable(
-                "[sql] connection names no file: an SQLite database in memory would be another "
-                "one in every thread"
-            )
         _tune_sqlite(engine)
     return engine
 
