@@ -59,6 +59,8 @@ def _properties(document: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {one}" for name, one in value.items())
     if isinstance(value, Sequence):
         return ", ".join(str(one) for one in value)
     return str(value)

@@ -42,6 +42,7 @@ class Stored:
 
     raw_bytes: int
     stored_bytes: int
+    stage_bytes: Mapping[str, int]
     sha256: str
     state_sha256: str | None = None
     index_sha256: str | None = None
@@ -240,6 +241,7 @@ class BackupAction:
         return Stored(
             raw_bytes=raw.total,
             stored_bytes=size,
+            stage_bytes=raw.stages,
             sha256=checksum.hexdigest,
             state_sha256=state_sha256,
             index_sha256=index_sha256,
@@ -266,6 +268,7 @@ class BackupAction:
         return Stored(
             raw_bytes=raw.total,
             stored_bytes=checksum.size_bytes,
+            stage_bytes=raw.stages,
             sha256=checksum.hexdigest,
         )
 
@@ -279,7 +282,8 @@ class BackupAction:
     ) -> Any:
         stream = counted(self._engine.backup(tree, state, notes), raw.add)
         stream = counted(stream, self._progress.add)
-        return prefetched(coding.pipeline(Purpose.DATA).forward(stream), self._request.queue_size)
+        coded = coding.pipeline(Purpose.DATA).forward(stream, raw.passed)
+        return prefetched(coded, self._request.queue_size)
 
     def _published(
         self,
@@ -367,6 +371,7 @@ class BackupAction:
             "backup_size_compressed": stored.stored_bytes,
             "backup_size_uncompressed": stored.raw_bytes,
             "source_size": notes.source_bytes,
+            "stage_sizes": {self._engine.name: stored.raw_bytes, **stored.stage_bytes},
             "sha256": stored.sha256,
             "total_fs_files": notes.files,
             "total_directories": notes.directories,
@@ -380,8 +385,14 @@ class BackupAction:
 
 
 class _Sum:
+    """The bytes that an engine made, and those that left each stage after it."""
+
     def __init__(self) -> None:
         self.total = 0
+        self.stages: dict[str, int] = {}
+
+    def passed(self, stage: str, size_bytes: int) -> None:
+        self.stages[stage] = self.stages.get(stage, 0) + size_bytes
 
     def add(self, size_bytes: int) -> None:
         self.total += size_bytes

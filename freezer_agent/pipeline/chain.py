@@ -1,7 +1,10 @@
 """Compose stages between an engine and a storage, and invert them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
+
+from freezer_agent.pipeline.streams import counted
 
 
 class Stage(Protocol):
@@ -27,11 +30,18 @@ class Pipeline:
     def __init__(self, stages: Sequence[Stage]) -> None:
         self._stages = tuple(stages)
 
-    def forward(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """From the engine's side to the storage's side."""
+    def forward(
+        self, chunks: Iterable[bytes], passed: Callable[[str, int], None] | None = None
+    ) -> Iterator[bytes]:
+        """From the engine's side to the storage's side.
+
+        `passed` gets the name of each stage with the size of each chunk that leaves it.
+        """
         stream = iter(chunks)
         for stage in self._stages:
             stream = stage.forward(stream)
+            if passed is not None:
+                stream = counted(stream, partial(passed, type(stage).__name__.lower()))
         return stream
 
     def backward(self, chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -189,6 +189,40 @@ def test_a_link_of_the_target_is_not_followed(tmp_path: Path, pattern: str) -> N
     assert [path.name for path in outside.iterdir()] == ["victim"]
 
 
+def test_a_full_restore_does_not_follow_a_link_of_the_target(tmp_path: Path) -> None:
+    """With --overwrite the user's links are replaced where the backup has directories."""
+    outside, out = tmp_path / "outside", tmp_path / "out"
+    (outside / "deep").mkdir(parents=True)
+    (outside / "victim").write_text("untouched")
+    before = tree_state(outside)
+    (out / "a").mkdir(parents=True)
+    (out / "a" / "link").symlink_to(outside)
+    (out / "file").symlink_to(outside / "victim")
+    os.link(outside / "victim", out / "hard")
+    first = archive_of(
+        directory("./", "Da", "Yfile", "Yhard"),
+        directory("./a/", "Dlink"),
+        directory("./a/link/", "Yvictim", "Ddeep"),
+        directory("./a/link/deep/", "Yx"),
+        (entry("./file"), b"evil"),
+        (entry("./hard"), b"evil"),
+        (entry("./a/link/victim"), b"evil"),
+        (entry("./a/link/deep/x"), b"evil"),
+    )
+    engine = TarEngine(find_gnu_tar())
+    engine.restore(out, [first], SourceNotes())
+    moves = archive_of(
+        directory("./", "Da", "Yfile", "R./a/link", "T./b"), directory("./a/"), entry("./file")
+    )
+    engine.restore(out, [moves], SourceNotes())
+    for name in ("file", "hard", "a/link/victim"):
+        assert not (out / name).is_symlink()
+    after = tree_state(outside)
+    assert {name: node.digest for name, node in before.items()} == {
+        name: node.digest for name, node in after.items()
+    }
+
+
 def test_a_link_of_the_backup_is_not_followed(tmp_path: Path) -> None:
     outside, out = tmp_path / "outside", tmp_path / "out"
     outside.mkdir()

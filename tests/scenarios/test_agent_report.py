@@ -50,6 +50,21 @@ def test_standard_error_is_events_and_standard_output_the_report(
     assert progress["seconds_left"] == 0
 
 
+def test_sizes_before_and_after_each_stage(agent: AgentCommand, source: Path) -> None:
+    key = agent.folder / "key"
+    key.write_text("pass phrase\n")
+    key.chmod(0o600)
+    words = ("--compression", "zstd", "--encrypt-pass-file", key)
+    report = agent.backup(source, *words)
+    sizes = report["stage_sizes"]
+    assert {*sizes} == {"tar", "zstd", "seal"}
+    assert sizes["tar"] == report["backup_size_uncompressed"] > report["source_size"] == 80000
+    assert sizes["tar"] > sizes["zstd"] > 0
+    assert sizes["seal"] == report["backup_size_compressed"] > sizes["zstd"]
+    dry = agent.backup(source, *words, "--dry-run")
+    assert dry["stage_sizes"]["tar"] == sizes["tar"]
+
+
 def test_an_error_is_an_event_too(agent: AgentCommand, source: Path) -> None:
     ended = agent.restore(agent.folder / "out", "--json", "--notaword")
     assert ended.status == 2
