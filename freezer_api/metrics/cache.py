@@ -28,8 +28,6 @@ class Reading:
     fleet: Fleet
     read_at: float
     seconds: float
-    complete: bool = True
-    """False when the store could not be reached since."""
 
 
 class FleetCache:
@@ -76,7 +74,7 @@ class FleetCache:
             fleet = self._read()
         except StoreUnavailable as error:
             log.warning("The jobs and clients could not be read for the metrics: %s", error)
-            return None if kept is None else _stale(kept)
+            return kept
         ended = self._now()
         reading = Reading(fleet=fleet, read_at=ended, seconds=max(0.0, ended - began))
         self._store(reading)
@@ -107,10 +105,6 @@ class FleetCache:
                 yield False
             else:
                 yield True
-
-
-def _stale(kept: Reading) -> Reading:
-    return Reading(fleet=kept.fleet, read_at=kept.read_at, seconds=kept.seconds, complete=False)
 
 
 def _reading_from(document: dict[str, Any]) -> Reading:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from freezer_api.cli import manage
 from freezer_api.cli.serve import CannotStart, _load, _reloaded
-from tests.fakes.api_server import Server, running, write_config
+from tests.fakes.api_server import Server, running, start_process, write_config
 
 WAIT_SECONDS = 60
 POLL = {"match": [{"client_id": "node"}], "match_not": [{"status": "completed"}]}
@@ -83,6 +84,22 @@ def test_metrics_of_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         )
         assert value(page, job) == 0
         assert server.stop() == (0, "", "")
+    assert not list(tmp_path.glob("freezer-api-metrics-*"))
+
+
+def test_metrics_on_a_taken_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = write_config(tmp_path)
+        with config.open("a") as file:
+            file.write(f"[metrics]\nbind_port = {port}\n")
+        assert manage.main(["--config-file", str(config), "db", "sync"]) == 0
+        process = start_process(config)
+        out, err = process.communicate(timeout=WAIT_SECONDS)
+    assert (process.returncode, out) == (1, "")
+    assert f"Cannot listen on 127.0.0.1 port {port}" in err
+    assert "[metrics]" in err
     assert not list(tmp_path.glob("freezer-api-metrics-*"))
 
 
