@@ -1,4 +1,4 @@
-"""The same requests on stores of several sizes: what grows with the store, and what does not."""
+"""The same requests on a store as it grows: what grows with it, and what does not."""
 
 import argparse
 import itertools
@@ -33,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, object]]:
-    """Every size of every server; the smallest size comes first and is what others are held to."""
+    """Every size of every server; the smallest size comes first and is what others are held to.
+
+    One service and one store grow, so that the memory of its workers is seen to stay as it is.
+    """
     rows: list[dict[str, object]] = []
     print(
         f"{'server':19} {'backups':>9} {'operation':14} {'p50 ms':>8} {'p99 ms':>8} {'x':>5} "
@@ -41,19 +44,19 @@ def measure(options: argparse.Namespace) -> list[dict[str, object]]:
     )
     for name in options.servers:
         first: dict[str, Result] = {}
-        for size in sorted(options.sizes):
-            with (
-                tempfile.TemporaryDirectory(prefix="freezer-bench-") as folder,
-                MAKE[name](
-                    Path(folder), Size(workers=options.workers, threads=options.threads)
-                ) as server,
-            ):
+        shape = Size(workers=options.workers, threads=options.threads)
+        with (
+            tempfile.TemporaryDirectory(prefix="freezer-bench-") as folder,
+            MAKE[name](Path(folder), shape) as server,
+        ):
+            for size in sorted(options.sizes):
                 _load(server, size, options.jobs)
                 rows += _one_size(server, size, options, first)
     return rows
 
 
 def _load(server: Server, backups: int, jobs: int) -> None:
+    """Fill the store up to this; what the loader made before is not made again."""
     command = [
         *(sys.executable, "-m", "freezer_api.cli.manage", "--config-file", str(server.config)),
         *("db", "load", "--projects", "1", "--clients", str(max(1, jobs // JOBS_PER_CLIENT))),
