@@ -193,11 +193,21 @@ def _backup_to_several(
         choices=[one.choice for one in several.storages],
     )
     return BackupToSeveral(
-        action=_backup_into(into, request, world),
+        action=_backup_into(into, replace(request, facts=_facts_of(several, request)), world),
         mirrored=mirrored,
         places={name: one.place for name, one in built.items()},
         requirement=several.requirement,
     )
+
+
+def _facts_of(several: SeveralRequest, request: BackupRequest) -> dict[str, Any]:
+    """The facts of the report, with the storages that are used in place of the main option's."""
+    choices = [one.choice for one in several.storages]
+    return {
+        **request.facts,
+        "storage": ",".join(dict.fromkeys(str(choice.kind) for choice in choices)),
+        "container": ",".join(str(choice.container) for choice in choices),
+    }
 
 
 def _restore_from_any(

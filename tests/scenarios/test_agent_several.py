@@ -78,6 +78,10 @@ def test_each_storage_gets_a_chain_that_restores_by_itself(
     assert second.status == 0, second.stderr
     assert second.report["level"] == 1
     assert [one["complete"] for one in second.report["storages"]] == [True] * 3
+    assert second.report["storage"] == "local"
+    assert second.report["container"].split(",") == [
+        str(tmp_path / one) for one in several.sections
+    ]
     for name in several.sections:
         assert several.levels(name) == [0, 1]
         target = tmp_path / f"from {name}"
