@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from oslo_config import cfg
 
 from freezer_agent.conf import GROUPS, OptionGroup
+from freezer_agent.conf.former import NAMES as FORMER_NAMES
 from freezer_agent.conf.kinds import FlagOrText, Share
 
 _DESCRIPTION = "Back up, restore and manage backups of file trees. Works alone, without a server."
@@ -176,10 +177,15 @@ class Parser:
         if name in self._names:
             return f"{name}{equals}{value}"
         fitting = [known for known in self._names if known.startswith(name)]
+        fitting = [known for known in fitting if _is_former(known)] or fitting
         if len({self._names[known] for known in fitting}) > 1:
             listed = ", ".join(sorted(fitting))
             raise UnknownOption(f"ambiguous option: {name} could match {listed}")
         return f"{fitting[0] if fitting else name}{equals}{value}"
+
+
+def _is_former(name: str) -> bool:
+    return name[2:] in FORMER_NAMES or name.removeprefix("--no") in FORMER_NAMES
 
 
 class _Argparse(argparse.ArgumentParser):

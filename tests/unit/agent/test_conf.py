@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from oslo_config import cfg
 
-from freezer_agent.conf import GROUPS, all_options, list_opts
+from freezer_agent.conf import GROUPS, all_options, former, list_opts
 from freezer_agent.conf.jobfile import read_job_file
 from freezer_agent.conf.kinds import FlagOrText, Rate
 from freezer_agent.conf.options import Options, gather
@@ -335,3 +335,15 @@ def test_the_sample_has_every_option_that_oslo_log_does_not_bring() -> None:
     assert "log_file" not in names
     conf = cfg.ConfigOpts()
     conf.register_opts(options)
+
+
+def test_what_was_unique_among_the_options_of_19_0_0_still_is(parser: Parser) -> None:
+    names = sorted(former.NAMES)
+    for name in names:
+        assert parser._spelled_out(f"--{name}") == f"--{name}"
+        for length in range(1, len(name)):
+            cut = name[:length]
+            if [other for other in names if other.startswith(cut)] == [name]:
+                whole = parser._spelled_out(f"--{cut}=x").partition("=")[0]
+                # Some parts are names of their own, of the same option.
+                assert parser._names[whole] == parser._names[f"--{name}"]
