@@ -81,7 +81,11 @@ class Codings(Protocol):
 
 
 class PlainCoding:
-    """No authentication: the stages of the stream, and side objects as they are."""
+    """No authentication: the stages of the stream, and the engine state as it is.
+
+    Former releases read the state of an encrypted backup in the clear. The index is ours alone, so
+    it is encrypted with the stages of the stream.
+    """
 
     authenticates = False
 
@@ -90,8 +94,9 @@ class PlainCoding:
         self.format = encryption_format
 
     def pipeline(self, purpose: Purpose) -> Pipeline:
-        """The stages of the stream for it, none for the rest."""
-        return self._make_data() if purpose is Purpose.DATA else Pipeline([])
+        """The stages of the stream for it, and for the index if they encrypt; else none."""
+        is_coded = purpose is Purpose.DATA or (purpose is Purpose.INDEX and self.format is not None)
+        return self._make_data() if is_coded else Pipeline([])
 
     def completed(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """The words that all releases since 4 read."""

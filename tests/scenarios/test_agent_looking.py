@@ -131,13 +131,18 @@ def test_a_dry_run_counts_what_it_would_restore(chain: AgentCommand, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
-def test_chosen_files_of_a_sealed_backup(agent: AgentCommand, source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cipher", ["automatic", "aes-256-cfb"])
+def test_chosen_files_of_an_encrypted_backup(
+    agent: AgentCommand, source: Path, tmp_path: Path, cipher: str
+) -> None:
     key = tmp_path / "key"
     key.write_text("pass phrase\n")
     key.chmod(0o600)
     with_key = ("--encrypt-pass-file", key)
-    agent.backup(source, *with_key)
+    agent.backup(source, *with_key, "--cipher", cipher, "--compression", "none")
     index = one_object(agent, "data/tar/*/*/*/index").read_bytes()
+    # In the clear it is a zstd stream, which anybody can expand.
+    assert not index.startswith(b"\x28\xb5\x2f\xfd")
     assert b"set-uid" not in index
     assert agent.restore(tmp_path / "out", *with_key, "--include", "set-uid").status == 0
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["set-uid"]
