@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -130,3 +130,18 @@ def test_create_and_write_are_never_repeated(attempts: Attempts) -> None:
 def test_no_attempts_are_refused() -> None:
     with pytest.raises(ValueError, match="0 attempts"):
         Attempts(0, lambda _: None, lambda: 0.0)
+
+
+def test_a_sequence_is_written_again_but_an_iterator_is_not(attempts: Attempts) -> None:
+    class FlakyWriting(Flaky):
+        def write(self, key: str, chunks: Iterable[bytes]) -> int:
+            self.fail()
+            return super().write(key, chunks)
+
+    flaky = FlakyWriting(2)
+    assert Retrying(flaky, attempts).write("metadata", [b"{}"]) == 2
+    assert flaky.asked == 3
+    flaky.failures = 1
+    with pytest.raises(StorageUnavailable):
+        Retrying(flaky, attempts).write("data", iter([b"x"]))
+    assert flaky.asked == 4
