@@ -113,10 +113,11 @@ class JobRuns:
             time_ended=to_epoch(now),
             error="lost: the scheduler died during the run",
         )
-        ended = self._records.lost(lost, state.error, now)
+        ended = self._records.lost(lost, state.error, now) if lost.run_id else None
         job = Job.from_document({"job_id": lost.job_id})
         self._watch.run_ended(job, JobResult.FAIL, error=state.error)
         self._reports.state(lost.job_id, state, consumed=False, ended=ended)
+        self._journal.end(lost.job_id)
 
     def renew_leases(self) -> None:
         """Tell the board which runs go on; end one whose job another scheduler has taken."""

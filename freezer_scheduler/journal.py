@@ -45,6 +45,10 @@ CREATE TABLE IF NOT EXISTS outbox (
 """
 
 
+_LATER_COLUMNS = {"run_id": "TEXT NOT NULL DEFAULT ''", "due_at": "REAL NOT NULL DEFAULT 0"}
+"""What the runs of a journal lack that was made before the API kept runs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnfinishedRun:
     """A run whose end was never written down. `pid_started` proves that `pid` is still it."""
@@ -93,7 +97,7 @@ class Journal:
             )
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(_SCHEMA)
+            _bring_up_to_date(connection)
         except (OSError, sqlite3.Error) as error:
             raise JournalUnusable(
                 f"The journal {self._path} cannot be used: {error}. Choose another --state-dir."
@@ -111,7 +115,8 @@ class Journal:
         """A run begins that was due at `due_at`, by default now."""
         with self._changing() as change:
             change.execute(
-                "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, 1, NULL, NULL)",
+                "INSERT OR REPLACE INTO runs (job_id, run_id, started_at, due_at, unfinished) "
+                "VALUES (?, ?, ?, ?, 1)",
                 (job_id, run_id, at.timestamp(), (due_at or at).timestamp()),
             )
 
@@ -294,3 +299,16 @@ class Journal:
                     yield self._connection
             except sqlite3.Error as error:
                 raise JournalUnusable(f"The journal {self._path} failed: {error}") from error
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Make the tables, and give those of an earlier release what they lack. All of it or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        present = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
+        for name, kind in _LATER_COLUMNS.items():
+            if name not in present:
+                connection.execute(f"ALTER TABLE runs ADD COLUMN {name} {kind}")
+        connection.execute("UPDATE runs SET due_at = started_at WHERE due_at = 0")

@@ -188,6 +188,9 @@ install_freezer() {
     heading "Installing Freezer into $venv"
     make_virtualenv "$checkout" "$venv" "$extras" || stop "the installation failed"
     PATH=$venv/bin:$PATH
+    # Locks and the like of the programs belong to the demo too.
+    export HOME=$scratch/home
+    mkdir "$HOME"
     echo "$(freezer-agent --version 2>&1 | tail -n 1) is there"
 }
 
@@ -276,9 +279,9 @@ start_scheduler() {
     heading "A scheduler on this node, demo-node"
     export OS_AUTH_TYPE=none OS_BACKUP_URL=http://127.0.0.1:$port OS_PROJECT_ID=demo
     echo "\$ export OS_AUTH_TYPE=none OS_BACKUP_URL=$OS_BACKUP_URL OS_PROJECT_ID=$OS_PROJECT_ID"
-    mkdir "$scratch/jobs"
-    say_command freezer-scheduler --no-daemon -c demo-node -i 2 -f "$scratch/jobs" start '&'
-    freezer-scheduler --no-daemon -c demo-node -i 2 -f "$scratch/jobs" start \
+    mkdir "$scratch/jobs" "$scratch/state"
+    say_command freezer-scheduler --no-daemon -c demo-node -i 2 -f "$scratch/jobs" --state-dir "$scratch/state" start '&'
+    freezer-scheduler --no-daemon -c demo-node -i 2 -f "$scratch/jobs" --state-dir "$scratch/state" start \
         < /dev/null > "$scratch/scheduler.log" 2>&1 &
     scheduler=$!
     poll 60 "the registration of the scheduler" scheduler_is_known

@@ -1,5 +1,6 @@
 """What survives: on real files, opened again."""
 
+import sqlite3
 import stat
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -127,4 +128,26 @@ def test_the_report_of_an_end_and_the_end_are_one(tmp_path: Path) -> None:
         ("run-end", "a"),
         ("state", "a"),
     ]
+    journal.close()
+
+
+def test_the_journal_of_an_earlier_release_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with sqlite3.connect(path) as old:
+        old.execute(
+            "CREATE TABLE runs (job_id TEXT PRIMARY KEY, started_at REAL NOT NULL, "
+            "unfinished INTEGER NOT NULL, pid INTEGER, pid_started TEXT)"
+        )
+        old.execute("INSERT INTO runs VALUES ('a', 1000, 1, 7, '9')")
+    old.close()
+    for _ in range(2):
+        journal = Journal(path)
+        journal.open()
+        (run,) = journal.unfinished()
+        assert (run.job_id, run.run_id, run.pid) == ("a", "", 7)
+        assert journal.last_run_at("a") == datetime.fromtimestamp(1000, UTC)
+        journal.close()
+    journal.open()
+    journal.begin("a", "run", AT)
+    assert journal.unfinished()[0].run_id == "run"
     journal.close()
