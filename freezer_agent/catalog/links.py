@@ -37,13 +37,21 @@ def check_links(links: Sequence[Link]) -> None:
     A backup that is missing, or was put in the place of another, would restore a mixture.
     """
     for lower, upper in pairwise(links):
-        if upper.base is not None and upper.base != lower.backup.label:
-            raise Damaged(
-                f"{upper.backup.label} builds on {upper.base}, which is not in the storage any "
-                "more; restore a date before it"
-            )
-        if None not in {upper.base_sha256, lower.sha256} and upper.base_sha256 != lower.sha256:
-            raise Damaged(
-                f"{upper.backup.label} was built on another {lower.backup.label} than the one in "
-                "the storage; restore from another copy, or a date before it"
-            )
+        if None not in {upper.base_sha256, lower.sha256}:
+            # Digests decide, not names: folders of backups are moved and renamed.
+            if upper.base_sha256 != lower.sha256:
+                raise Damaged(_what_it_misses(lower, upper))
+        elif upper.base is not None and upper.base != lower.backup.label:
+            raise Damaged(_what_it_misses(lower, upper))
+
+
+def _what_it_misses(lower: Link, upper: Link) -> str:
+    if upper.base not in {None, lower.backup.label}:
+        return (
+            f"{upper.backup.label} builds on {upper.base}, which is not in the storage any more; "
+            "restore a date before it"
+        )
+    return (
+        f"{upper.backup.label} was built on another {lower.backup.label} than the one in the "
+        "storage; restore from another copy, or a date before it"
+    )

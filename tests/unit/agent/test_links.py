@@ -41,3 +41,16 @@ def test_backups_of_former_releases_tell_nothing_and_pass() -> None:
 def test_a_link_is_what_the_metadata_tells() -> None:
     words = {"sha256": "b", "base": "host_name/1/0_1", "base_sha256": "a", "size": 5}
     assert Link.of(backup(1, 5), words) == ONE
+
+
+def test_a_chain_that_was_renamed_is_whole() -> None:
+    renamed = [
+        Link(
+            backup=backup(level, 100 + level),
+            sha256=link.sha256,
+            base=link.base,
+            base_sha256=link.base_sha256,
+        )
+        for level, link in enumerate((ZERO, ONE, TWO))
+    ]
+    check_links(renamed)
