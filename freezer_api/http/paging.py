@@ -41,12 +41,18 @@ class Paging:
 
 def flag(req: falcon.Request, name: str) -> bool:
     """A parameter that is true or false, in any spelling. Raises InvalidParameter."""
-    text = (req.get_param(name) or "").lower()
+    text = _last(req, name).lower()
     if text in _TRUE:
         return True
     if text in _FALSE:
         return False
     raise InvalidParameter(f'The "{name}" parameter is invalid. It must be true or false.')
+
+
+def _last(req: falcon.Request, name: str) -> str:
+    """The last value of a parameter; empty where there is none, as in `limit=,`."""
+    given = req.get_param_as_list(name) or [""]
+    return given[-1]
 
 
 def _order(req: falcon.Request, sortable: Sortable) -> Order:
@@ -63,7 +69,7 @@ def _order(req: falcon.Request, sortable: Sortable) -> Order:
 
 
 def _natural(req: falcon.Request, name: str) -> int:
-    text = (req.get_param(name) or "0").strip()
+    text = (_last(req, name) or "0").strip()
     if not re.fullmatch(r"\+?[0-9]+", text, re.ASCII):
         raise InvalidParameter(
             f'The "{name}" parameter is invalid. It must be an integer of 0 or more.'

@@ -297,6 +297,12 @@ def test_another_order_is_refused(member: Caller, sort: str) -> None:
     assert "created" in reply.why
 
 
+@pytest.mark.parametrize("name", ["limit", "offset", "sort", "all_projects"])
+@pytest.mark.parametrize("value", [",", ",,", "", "%2C"])
+def test_parameters_of_commas_alone_are_none(member: Caller, name: str, value: str) -> None:
+    assert member.get("/jobs", query_string=f"{name}={value}").status == 200
+
+
 def job_with_runs(member: Caller) -> str:
     member.client_registered()
     job_id = member.job_made()
