@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -96,6 +97,7 @@ class Parts:
     rules_from: Callable[[Settings], Any]
     pid_file: Callable[[str], PidFile]
     host: str
+    sleep: Callable[[float], None] = time.sleep
 
     @classmethod
     def real(cls) -> "Parts":
@@ -301,6 +303,8 @@ def _ask_api(word: str, call: _Call) -> int:
 
 
 def _ask(command: "Command", freezer: "Freezer", call: _Call) -> int:
+    from freezer_scheduler.commands.watching import watch  # noqa: PLC0415  # see above
+
     settings, host = call.settings, call.parts.host
     client_id = settings.client_id
     # What is missing is said before anybody is asked.
@@ -309,7 +313,10 @@ def _ask(command: "Command", freezer: "Freezer", call: _Call) -> int:
             client_id = f"{freezer.project_id()}_{host}"
         except FreezerError as error:
             return _complain(str(error), command.failure_code)
-    return command.run(_context(freezer, client_id, settings, host))
+    context = _context(freezer, client_id, settings, host)
+    if settings.watch and "watch" in command.takes:
+        return watch(command, context, call.parts.sleep)
+    return command.run(context)
 
 
 def _context(freezer: "Freezer", client_id: str, settings: Settings, host: str) -> "CommandContext":
@@ -331,6 +338,14 @@ def _context(freezer: "Freezer", client_id: str, settings: Settings, host: str) 
         all=settings.all,
         long=settings.long,
         as_json=settings.as_json,
+        status=settings.status,
+        result=settings.result,
+        search=settings.search,
+        sort=settings.sort,
+        reverse=settings.reverse,
+        limit=settings.limit,
+        offset=settings.offset,
+        watch=settings.watch,
         registration={"hostname": host, **capabilities, "is_central": settings.central},
     )
 

@@ -6,13 +6,14 @@ command line to settle.
 
 from collections.abc import Mapping
 
-from freezer_scheduler.commands import backups, clients, job_files, jobs, sessions
+from freezer_scheduler.commands import backups, clients, job_files, jobs, runs, sessions
 from freezer_scheduler.commands.base import Command, CommandContext
 
 __all__ = ["COMMANDS", "Command", "CommandContext"]
 
 _ALL = (
     *jobs.COMMANDS,
+    *runs.COMMANDS,
     *job_files.COMMANDS,
     *sessions.COMMANDS,
     *clients.COMMANDS,

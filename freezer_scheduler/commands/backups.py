@@ -1,10 +1,11 @@
 """The commands for backups: what the API knows of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from freezer_model.instants import from_epoch
 from freezer_scheduler.commands.base import Command, CommandContext, found
+from freezer_scheduler.commands.selection import PAGED, print_selected
 
 _COLUMNS = (
     "backup uuid",
@@ -22,15 +23,28 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 def _list(context: CommandContext) -> None:
     columns = _COLUMNS + _LONG_COLUMNS * context.long
-    context.listing(
+    print_selected(
+        context,
+        context.freezer.backups.list,
         columns,
-        context.freezer.backups.list(),
         lambda backup: _row(backup, is_long=context.long),
+        values=_SORT_VALUES,
     )
 
 
 def _get(context: CommandContext) -> None:
     context.show(found(context.freezer.backups.get(context.backup), "backup", context.backup))
+
+
+def _fact(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda backup: (backup.get("backup_metadata") or {}).get(name)
+
+
+_SORT_VALUES = {
+    "timestamp": _fact("time_stamp"),
+    "size": _fact("backup_size_compressed"),
+    "duration": _fact("duration_seconds"),
+}
 
 
 def _row(backup: Mapping[str, Any], *, is_long: bool) -> Iterable[Any]:
@@ -88,7 +102,7 @@ COMMANDS = (
         name="backup-list",
         help="List the backups that the API knows; --long with job, client and host.",
         act=_list,
-        takes=("long",),
+        takes=("long", *PAGED),
     ),
     Command(
         name="backup-get",

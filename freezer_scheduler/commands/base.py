@@ -16,6 +16,10 @@ CANNOT_REGISTER = 73
 """EX_CANTCREAT."""
 
 
+LIST_OPTIONS = ("status", "result", "search", "sort", "reverse", "limit", "offset", "watch")
+"""The options that choose what a list shows."""
+
+
 class CommandFailed(FreezerError):
     """A client command could not do what it was asked for."""
 
@@ -42,6 +46,15 @@ class CommandContext:
     all: bool = False
     long: bool = False
     as_json: bool = False
+    status: str = ""
+    result: str = ""
+    search: str = ""
+    sort: str = ""
+    reverse: bool = False
+    limit: int | None = None
+    offset: int = 0
+    watch: float | None = None
+    """Every so many seconds the list is shown again; None: once."""
     registration: Mapping[str, Any] = field(default_factory=dict)
 
     def say(self, text: str, document: Any) -> None:
@@ -88,6 +101,11 @@ class Command:
         for option in self.needs:
             if not getattr(context, option):
                 print(f"ERROR Parameter --{option.replace('_', '-')} required", file=context.err)
+                return FAILED
+        for option in LIST_OPTIONS:
+            # A filter that nobody applies would pass off all documents as the wanted ones.
+            if getattr(context, option) and option not in self.takes:
+                print(f"ERROR {self.name} takes no --{option}", file=context.err)
                 return FAILED
         try:
             self.act(context)

@@ -10,14 +10,16 @@ from freezer_scheduler.commands.base import (
     CommandFailed,
     found,
 )
+from freezer_scheduler.commands.selection import PAGED, print_selected
 
 _COLUMNS = ("client_id", "hostname", "description")
 
 
 def _list(context: CommandContext) -> None:
-    context.listing(
+    print_selected(
+        context,
+        context.freezer.clients.list,
         _COLUMNS,
-        context.freezer.clients.list(),
         lambda entry: [_client(entry).get(column) for column in _COLUMNS],
     )
 
@@ -41,7 +43,12 @@ def _client(entry: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 COMMANDS = (
-    Command(name="client-list", help="List the clients that the project sees.", act=_list),
+    Command(
+        name="client-list",
+        help="List the clients that the project sees.",
+        act=_list,
+        takes=PAGED,
+    ),
     Command(
         name="client-get",
         help="Print this client, or the one named by --client.",

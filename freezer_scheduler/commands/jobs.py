@@ -1,6 +1,6 @@
 """The commands for jobs: create, show, remove, list, and ask for an event."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from freezer_model.errors import InvalidDocument
 from freezer_model.job import Job, JobEvent, JobStatus
 from freezer_scheduler.commands.base import Command, CommandContext, CommandFailed, found
 from freezer_scheduler.commands.documents import read_document, write_document
+from freezer_scheduler.commands.selection import PAGED, Conditions, print_selected
 
 _COLUMNS = ("job_id", "description", "# actions", "status", "event", "result", "session_id")
 
@@ -27,10 +28,17 @@ def checked_job(document: Mapping[str, Any], client_id: str) -> dict[str, Any]:
     return complete
 
 
-def list_jobs(context: CommandContext, documents: Sequence[Mapping[str, Any]]) -> None:
+def list_jobs(context: CommandContext, match: Conditions, match_not: Conditions = ()) -> None:
     """Print jobs in the table of job-list; their clients too if `--long` is given."""
     columns = _COLUMNS[:1] + ("client_id",) * context.long + _COLUMNS[1:]
-    context.listing(columns, documents, lambda job: _row(job, with_client=context.long))
+    print_selected(
+        context,
+        context.freezer.jobs.list,
+        columns,
+        lambda job: _row(job, with_client=context.long),
+        match=match,
+        match_not=match_not,
+    )
 
 
 def _row(job: Mapping[str, Any], *, with_client: bool) -> Iterable[Any]:
@@ -84,7 +92,7 @@ def _delete(context: CommandContext) -> None:
 def _list(context: CommandContext) -> None:
     match = [] if context.all else [{"client_id": context.client_id}]
     completed = [{"status": str(JobStatus.COMPLETED)}] if context.active_only else []
-    list_jobs(context, context.freezer.jobs.list(match=match, match_not=completed))
+    list_jobs(context, match, completed)
 
 
 def _request(event: JobEvent) -> Callable[[CommandContext], None]:
@@ -137,6 +145,6 @@ COMMANDS = (
         name="job-list",
         help="List the jobs of this client; -a only those not completed, --all of all clients.",
         act=_list,
-        takes=("active_only", "all", "long"),
+        takes=("active_only", "all", "long", "status", "result", *PAGED),
     ),
 )

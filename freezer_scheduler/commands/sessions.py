@@ -10,6 +10,7 @@ from freezer_model.schedule import Schedule
 from freezer_scheduler.commands.base import Command, CommandContext, CommandFailed, found, ids
 from freezer_scheduler.commands.documents import read_document, write_document
 from freezer_scheduler.commands.jobs import list_jobs
+from freezer_scheduler.commands.selection import PAGED, print_selected
 
 _COLUMNS = ("session_id", "tag", "status", "description", "jobs", "last_start")
 
@@ -52,7 +53,7 @@ def _delete(context: CommandContext) -> None:
 
 
 def _list(context: CommandContext) -> None:
-    context.listing(_COLUMNS, context.freezer.sessions.list(), _row)
+    print_selected(context, context.freezer.sessions.list, _COLUMNS, _row)
 
 
 def _row(session: Mapping[str, Any]) -> Iterable[Any]:
@@ -100,7 +101,7 @@ def _each(context: CommandContext, call: Callable[[str, str], None], sentence: s
 
 def _list_jobs(context: CommandContext) -> None:
     found(context.freezer.sessions.get(context.session), "session", context.session)
-    list_jobs(context, context.freezer.jobs.list(match=[{"session_id": context.session}]))
+    list_jobs(context, [{"session_id": context.session}])
 
 
 COMMANDS = (
@@ -117,7 +118,12 @@ COMMANDS = (
         needs=("session",),
         takes=("file",),
     ),
-    Command(name="session-list", help="List the sessions of the project.", act=_list),
+    Command(
+        name="session-list",
+        help="List the sessions of the project.",
+        act=_list,
+        takes=("status", "result", *PAGED),
+    ),
     Command(name="session-delete", help="Remove a session.", act=_delete, needs=("session",)),
     Command(
         name="session-add-job",
@@ -136,6 +142,6 @@ COMMANDS = (
         help="List the jobs of a session.",
         act=_list_jobs,
         needs=("session",),
-        takes=("long",),
+        takes=("long", "status", "result", *PAGED),
     ),
 )

@@ -25,7 +25,11 @@ examples:
 
   Give that client a job, and see what becomes of it:
     freezer-scheduler -c node12 job-create --file job.json
-    freezer-scheduler -c node12 job-list
+    freezer-scheduler -c node12 job-list --watch
+    freezer-scheduler -c node12 run-list -j ID --long
+
+  The ten largest backups that the API knows:
+    freezer-scheduler backup-list --sort size --reverse --limit 10
 
   Run the job files of a directory, without an API:
     freezer-scheduler --no-api -f /etc/freezer/scheduler/conf.d start

@@ -31,6 +31,8 @@ _ONE_OF = (
 )
 """Two ways to say one thing: the one of the stronger source counts."""
 
+_LIST_CHOICES = ("status", "result", "search", "sort", "reverse", "limit", "offset", "watch")
+
 _SYSTEM_STATE = Path("/var/lib/freezer")
 
 
@@ -234,6 +236,7 @@ def _settings(found: Mapping[str, _Value], around: Surroundings) -> Settings:
         all=value["all"],
         long=value["long"],
         as_json=value["json"],
+        **{name: value[name] for name in _LIST_CHOICES},
         debug=value["debug"],
         remarks=_remarks(found),
         secrets=_secrets(found),

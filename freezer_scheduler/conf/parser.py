@@ -5,6 +5,7 @@ once and files follow the same rules.
 """
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -12,6 +13,7 @@ from typing import Any, NoReturn
 from oslo_config import cfg
 
 from freezer_model.errors import FreezerError
+from freezer_scheduler.conf.client_commands import WITHOUT_VALUE
 from freezer_scheduler.conf.spellings import GROUPS, OptionGroup, Spelled
 
 
@@ -48,7 +50,8 @@ class Parser:
 
     def parse(self, argv: Sequence[str]) -> CommandLine:
         """Raises UnknownOption."""
-        known, rest = self._parser.parse_known_args([self._spelled_out(word) for word in argv])
+        words = [self._spelled_out(word) for word in argv]
+        known, rest = self._parser.parse_known_args(_with_values(words))
         for word in rest:
             if word.startswith("-"):
                 raise UnknownOption(f"unknown option: {word.partition('=')[0]}")
@@ -116,6 +119,17 @@ class Parser:
         if len({self._meanings[known] for known in fitting}) > 1:
             raise UnknownOption(f"ambiguous option: {name} could be {', '.join(sorted(fitting))}")
         return f"{fitting[0] if fitting else name}{equals}{value}"
+
+
+def _with_values(words: Sequence[str]) -> list[str]:
+    """The words, with the value of an option that may do without one."""
+    complete = []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word in WITHOUT_VALUE and not re.fullmatch(r"[0-9.]+", following):
+            complete.append(f"{word}={WITHOUT_VALUE[word]}")
+        else:
+            complete.append(word)
+    return complete
 
 
 class _Argparse(argparse.ArgumentParser):

@@ -92,6 +92,14 @@ class Settings:
     all: bool = False
     long: bool = False
     as_json: bool = False
+    status: str = ""
+    result: str = ""
+    search: str = ""
+    sort: str = ""
+    reverse: bool = False
+    limit: int | None = None
+    offset: int = 0
+    watch: float | None = None
     debug: bool = False
     remarks: tuple[str, ...] = ()
     central: bool = False

@@ -425,3 +425,58 @@ def test_what_the_api_refuses_names_the_field(freezer: Freezer) -> None:
 def test_another_address_is_no_api(api_url: str) -> None:
     with pytest.raises((ApiUnavailable, ApiRefused)):
         connected(f"{api_url}/elsewhere", "p").jobs.list()
+
+
+# Filters, runs, a run at once
+
+
+def test_lists_are_filtered_searched_sorted_and_paged(
+    run: Run, freezer: Freezer, job_file: str
+) -> None:
+    first, second, third = (created_job(run, job_file) for _ in range(3))
+    freezer.jobs.update(first, {"job_schedule": {"status": "scheduled", "result": "fail"}})
+    freezer.jobs.update(second, {"job_schedule": {"status": "scheduled"}, "description": "tulip"})
+
+    def listed(**options: Any) -> list[str]:
+        code, out, err = run("job-list", as_json=True, **options)
+        assert (code, err) == (0, "")
+        return [job["job_id"] for job in json.loads(out)]
+
+    assert set(listed(status="scheduled")) == {first, second}
+    assert listed(status="scheduled", result="fail") == [first]
+    assert listed(search="tulip") == [second]
+    whole = listed()
+    assert listed(limit=1, offset=1) == whole[1:2]
+    assert listed(sort="description", reverse=True)[0] == second
+    assert listed(sort="job_id", limit=2) == sorted([first, second, third])[:2]
+
+
+def test_runs_are_listed_the_newest_first(run: Run, freezer: Freezer, job_file: str) -> None:
+    job_id = created_job(run, job_file)
+    for number in range(3):
+        began = {"client_id": "node12", "scheduler": "n", "time_started": 100 + number}
+        freezer.runs.report(
+            job_id, f"r{number}", {**began, "status": "running", "lease_seconds": 60}
+        )
+        ended = {"status": "completed", "result": "success", "time_ended": 200 + number}
+        freezer.runs.report(job_id, f"r{number}", {**began, **ended})
+    code, out, err = run("run-list", job=job_id, as_json=True, limit=2)
+    assert (code, err) == (0, "")
+    assert [shown["run_id"] for shown in json.loads(out)] == ["r2", "r1"]
+    assert run("run-list", job="unknown")[0] == 70
+
+
+def test_a_run_at_once_is_a_new_job_that_is_due_at_once(
+    run: Run, freezer: Freezer, job_file: str
+) -> None:
+    job_id = created_job(run, job_file)
+    code, out, _err = run("job-run-now", job=job_id, as_json=True)
+    assert code == 0
+    copy, original = (freezer.jobs.get(name) for name in (json.loads(out)["job_id"], job_id))
+    assert copy
+    assert original
+    assert copy["description"] == "once: schedule_backups 6"
+    assert not any(key.startswith("schedule_") for key in copy["job_schedule"])
+    assert original["job_schedule"]["schedule_interval"] == "4 hours"
+    same = [job["job_actions"][0]["freezer_action"] for job in (copy, original)]
+    assert same[0] == same[1]
