@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from freezer_model.errors import FreezerError
-from freezer_scheduler.conf.help_text import help_text
+from freezer_scheduler.conf.help_text import DAEMON_COMMANDS, help_text
 from freezer_scheduler.conf.loading import PROGRAM, Surroundings, settle
 from freezer_scheduler.conf.parser import CommandLine, Parser, UnknownOption
 from freezer_scheduler.conf.settings import Settings, SettingsInvalid
@@ -119,6 +119,8 @@ class _Call:
     line: CommandLine
     settings: Settings
     parts: Parts
+    job: Mapping[str, Any] | None = None
+    """The job that the options of job-create say."""
 
     def pid_file(self) -> PidFile:
         """The pid file of the scheduler that is meant."""
@@ -161,15 +163,12 @@ def main(argv: Sequence[str] | None = None, parts: Parts | None = None) -> int:
 def _run(words: Sequence[str], parts: Parts) -> int:
     parser = Parser(PROGRAM)
     try:
-        line = parser.parse(words)
+        job, line = _taken_apart(parser, words)
     except UnknownOption as error:
         return _complain(f"{error}. See {PROGRAM} --help.", _UNKNOWN_OPTION)
-    if "version" in line.values:
-        _tell(_version())
-        return _DONE
-    if "help" in line.values:
-        _tell(help_text(_api_commands()))
-        return _DONE
+    shown = _shown(line)
+    if shown is not None:
+        return shown
     word = " ".join(line.words)
     act = _DAEMON_COMMANDS.get(word)
     if act is None and word not in _api_commands():
@@ -179,8 +178,56 @@ def _run(words: Sequence[str], parts: Parts) -> int:
         settings = settle(line, parts.around)
     except SettingsInvalid as error:
         return _complain(str(error), _UNUSABLE)
-    call = _Call(line=line, settings=settings, parts=parts)
+    call = _Call(line=line, settings=settings, parts=parts, job=job)
     return act(call) if act else _ask_api(word, call)
+
+
+def _taken_apart(
+    parser: Parser, words: Sequence[str]
+) -> tuple[Mapping[str, Any] | None, CommandLine]:
+    """The job that is said in options, and the rest of the command line. Raises UnknownOption."""
+    if "job-create" not in words:
+        return None, parser.parse(words)
+    from freezer_scheduler.conf.job_words import advice, take_job  # noqa: PLC0415  # see above
+
+    taken = take_job(words, parser.flags)
+    try:
+        return taken.job, parser.parse(taken.words)
+    except UnknownOption as error:
+        flag = str(error).removeprefix("unknown option: ")
+        raise UnknownOption(f"{error}{advice(flag, parser.flags)}") from None
+
+
+def _shown(line: CommandLine) -> int | None:
+    """The code of a command line that asks about the program only; None for every other."""
+    if "version" in line.values:
+        _tell(_version())
+        return _DONE
+    if "help" in line.values:
+        _tell(help_text(_api_commands()))
+        return _DONE
+    shell = line.values.get("shell_completion")
+    return None if shell is None else _complete(shell)
+
+
+def _complete(shell: str) -> int:
+    from freezer_scheduler.commands import COMMANDS  # noqa: PLC0415  # see above
+    from freezer_scheduler.conf import completion  # noqa: PLC0415  # see above
+
+    if shell not in completion.SHELLS:
+        return _complain(
+            f"--shell-completion knows {', '.join(completion.SHELLS)}", _UNKNOWN_OPTION
+        )
+    daemon = {
+        name: completion.CommandWords(help=text, is_of_daemon=True)
+        for name, text in DAEMON_COMMANDS.items()
+    }
+    api = {
+        name: completion.CommandWords(help=command.help, fields=(*command.needs, *command.takes))
+        for name, command in COMMANDS.items()
+    }
+    _tell(completion.script(shell, PROGRAM, {**daemon, **api}).rstrip())
+    return _DONE
 
 
 def _start(call: _Call) -> int:
@@ -313,7 +360,7 @@ def _ask(command: "Command", freezer: "Freezer", call: _Call) -> int:
             client_id = f"{freezer.project_id()}_{host}"
         except FreezerError as error:
             return _complain(str(error), command.failure_code)
-    context = _context(freezer, client_id, settings, host)
+    context = dataclasses.replace(_context(freezer, client_id, settings, host), document=call.job)
     if settings.watch and "watch" in command.takes:
         return watch(command, context, call.parts.sleep)
     return command.run(context)

@@ -37,6 +37,8 @@ class CommandContext:
     out: TextIO
     err: TextIO
     file: str = ""
+    document: Mapping[str, Any] | None = None
+    """A job that was said in options, in place of a file."""
     job: str = ""
     session: str = ""
     client: str = ""

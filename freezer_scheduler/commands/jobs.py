@@ -55,11 +55,7 @@ def _row(job: Mapping[str, Any], *, with_client: bool) -> Iterable[Any]:
 
 
 def _create(context: CommandContext) -> None:
-    path = Path(context.file)
-    try:
-        document = checked_job(read_document(path), context.client_id)
-    except InvalidDocument as error:
-        raise CommandFailed(f"{path}: {error}") from error
+    document = _job_to_create(context)
     try:
         job_id = context.freezer.jobs.create(document)
     except ApiRefused as error:
@@ -70,6 +66,23 @@ def _create(context: CommandContext) -> None:
             f"with: freezer-scheduler -c {document['client_id']} register"
         ) from error
     context.say(f"Created job {job_id}", {"job_id": job_id})
+
+
+def _job_to_create(context: CommandContext) -> dict[str, Any]:
+    """The job of the file or of the options, checked."""
+    if context.file and context.document is not None:
+        raise CommandFailed("Give the job as --file or as options, not as both.")
+    if context.document is not None:
+        return checked_job(context.document, context.client_id)
+    if not context.file:
+        raise CommandFailed(
+            "Parameter --file required, or the job in options, as in: --action backup "
+            "--path-to-backup /srv --storage local --container /mnt --backup-name srv"
+        )
+    try:
+        return checked_job(read_document(Path(context.file)), context.client_id)
+    except InvalidDocument as error:
+        raise CommandFailed(f"{context.file}: {error}") from error
 
 
 def _get(context: CommandContext) -> None:
@@ -111,9 +124,9 @@ def _request(event: JobEvent) -> Callable[[CommandContext], None]:
 COMMANDS = (
     Command(
         name="job-create",
-        help="Create a job from a JSON file; its client is the one of -c unless the file says.",
+        help="Create a job from a JSON file or from options; -c names its client.",
         act=_create,
-        needs=("file",),
+        takes=("file", "document"),
     ),
     Command(
         name="job-get",

@@ -6,7 +6,7 @@ from freezer_scheduler.conf.loading import PROGRAM
 from freezer_scheduler.conf.parser import Parser
 
 _INTRODUCTION = "Run backup jobs when they are due, and look after them at the API."
-_DAEMON_COMMANDS = {
+DAEMON_COMMANDS = {
     "start": "Run the scheduler: in the background, or with --no-daemon in the foreground.",
     "stop": "End the scheduler of this client and wait until it has ended.",
     "restart": "Stop and start.",
@@ -15,6 +15,10 @@ _DAEMON_COMMANDS = {
 }
 _EPILOG = """\
 Of a setting in several places the command line counts most, then the file, then the variable.
+job-create takes every option of freezer-agent for the action, --max-retries and
+--max-run-time for its rules, --description, and for the schedule --interval (here with its unit:
+"4 hours"), --start-date, --end-date, --date, --timezone, --jitter, --catch-up and the cron fields
+--month, --day, --day-of-week, --hour, --minute and their like.
 Yes/no options have a --no twin (--noinsecure). Names may be cut short while they stay unique, and
 the names with a section that release 19 knew (--scheduler-interval, --service_auth-os-username)
 are understood. In files OpenStack's options stand in [service_auth].
@@ -25,6 +29,8 @@ examples:
 
   Give that client a job, and see what becomes of it:
     freezer-scheduler -c node12 job-create --file job.json
+    freezer-scheduler -c node12 job-create --action backup --path-to-backup /srv \
+        --storage local --container /mnt --backup-name srv --interval "4 hours"
     freezer-scheduler -c node12 job-list --watch
     freezer-scheduler -c node12 run-list -j ID --long
 
@@ -44,7 +50,7 @@ def help_text(api_commands: Mapping[str, str]) -> str:
     """The whole text; `api_commands` has a line about each command for the API."""
     lines = [_INTRODUCTION, ""]
     for title, commands in (
-        ("commands for the scheduler on this node", _DAEMON_COMMANDS),
+        ("commands for the scheduler on this node", DAEMON_COMMANDS),
         ("commands for the API", api_commands),
     ):
         lines.append(f"{title}:")

@@ -57,6 +57,11 @@ class Parser:
                 raise UnknownOption(f"unknown option: {word.partition('=')[0]}")
         return CommandLine(words=tuple(rest), values=vars(known))
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Every name that is understood."""
+        return tuple(self._meanings)
+
     def help(self) -> str:
         """The text of --help."""
         return self._parser.format_help()
@@ -89,6 +94,11 @@ class Parser:
         section.add_argument("--help", "-h", action="store_true", help="Show this text.")
         section.add_argument("--version", "-V", action="store_true", help="Show the version.")
         section.add_argument(
+            "--shell-completion",
+            metavar="SHELL",
+            help="Print what bash, zsh or fish needs to complete commands and options.",
+        )
+        section.add_argument(
             "--config-file",
             action="append",
             metavar="FILE",
@@ -101,7 +111,7 @@ class Parser:
             metavar="DIRECTORY",
             help="A directory of such files, read in the order of their names.",
         )
-        for name in ("help", "version", "config-file", "config-dir"):
+        for name in ("help", "version", "config-file", "config-dir", "shell-completion"):
             self._meanings[f"--{name}"] = (name, None)
 
     def _spelled_out(self, word: str) -> str:
