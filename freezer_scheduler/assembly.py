@@ -20,6 +20,7 @@ from freezer_scheduler.job_boards.copies import SavedCopies
 from freezer_scheduler.job_boards.directory import DirectoryBoard
 from freezer_scheduler.journal import Journal
 from freezer_scheduler.notices import Channel, Notifier, Occasion, Unwatched
+from freezer_scheduler.output_logs import OutputLogs
 from freezer_scheduler.ownership import Alone, Ownership, Shared
 from freezer_scheduler.poller import Poller, Rules
 from freezer_scheduler.reports import Reports
@@ -40,13 +41,19 @@ def scheduler_from(settings: Settings) -> Scheduler:
     journal = Journal(_journal_path(settings))
     reports = Reports(board, journal)
     environment = _agent_environment(settings)
+    output_logs = OutputLogs(
+        settings.state_dir / f"{_instance_name(settings)}.output",
+        clock=utc_now,
+        secrets=settings.secrets,
+    )
 
     def new_agent(job: Job) -> AgentProcess:
         variables = environment
         if isinstance(board, CentralBoard):
             board.require_trust(job)
             variables = with_trust(environment, job.trust_id)
-        return AgentProcess(find_agent(settings.agent_program), variables)
+        program = find_agent(settings.agent_program)
+        return AgentProcess(program, variables, output=output_logs.of(job.job_id))
 
     notifier = _notifier(settings, journal)
 
@@ -169,9 +176,14 @@ def _ownership(settings: Settings) -> Ownership:
 
 
 def _journal_path(settings: Settings) -> Path:
+    return settings.state_dir / f"{_instance_name(settings)}.journal"
+
+
+def _instance_name(settings: Settings) -> str:
+    """What the files of this scheduler in the state directory begin with."""
     name = "no-api" if settings.no_api else "scheduler"
     client = re.sub(r"[^\w.-]", "_", settings.client_id)
-    return settings.state_dir / f"{name}{'-' if client else ''}{client}.journal"
+    return f"{name}{'-' if client else ''}{client}"
 
 
 def _agent_environment(settings: Settings) -> dict[str, str]:
