@@ -98,8 +98,13 @@ class AgentProcess:
         *,
         grace: float = TERM_GRACE_SECONDS,
         output: OutputLog | None = None,
+        refusal: Callable[[Mapping[str, Any]], str | None] = lambda _: None,
     ) -> None:
-        """`output` keeps what the agent says, and hides secrets in it and in the outcome."""
+        """`output` keeps what the agent says, and hides secrets in it and in the outcome.
+
+        `refusal` is asked once more before the action starts: links may have changed meanwhile.
+        """
+        self._refusal = refusal
         self._program = program
         self._output = output or OutputLog(None, clock=utc_now)
         self._environment = environment
@@ -122,6 +127,8 @@ class AgentProcess:
         Raises AgentNotFound, JobNotSupported for an action that no job file can say, and OSError
         if the private file or the process cannot be made.
         """
+        if reason := self._refusal(freezer_action):
+            raise JobNotSupported(reason)
         self._output.begin(freezer_action)
         with _job_file(freezer_action) as path:
             argv = [self._program, "--metadata-out", "-", "--config", str(path)]

@@ -19,6 +19,7 @@ from freezer_scheduler.job_boards.central import CentralBoard
 from freezer_scheduler.job_boards.copies import SavedCopies
 from freezer_scheduler.job_boards.directory import DirectoryBoard
 from freezer_scheduler.journal import Journal
+from freezer_scheduler.node_policy import NodePolicy
 from freezer_scheduler.notices import Channel, Notifier, Occasion, Unwatched
 from freezer_scheduler.output_logs import OutputLogs
 from freezer_scheduler.ownership import Alone, Ownership, Shared
@@ -53,7 +54,13 @@ def scheduler_from(settings: Settings) -> Scheduler:
             board.require_trust(job)
             variables = with_trust(environment, job.trust_id)
         program = find_agent(settings.agent_program)
-        return AgentProcess(program, variables, output=output_logs.of(job.job_id))
+        return AgentProcess(
+            program,
+            variables,
+            output=output_logs.of(job.job_id),
+            # A reload brings other rules: they hold from the next try on.
+            refusal=poller.rules.policy.refusal,
+        )
 
     notifier = _notifier(settings, journal)
 
@@ -101,6 +108,9 @@ def rules_from(settings: Settings) -> Rules:
         capabilities=settings.capabilities,
         disable_exec=settings.disable_exec,
         central=settings.central,
+        policy=NodePolicy(
+            allowed_commands=settings.allowed_commands, allowed_paths=settings.allowed_paths
+        ),
     )
 
 

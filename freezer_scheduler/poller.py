@@ -18,6 +18,7 @@ from freezer_scheduler.job_boards.base import JobBoard
 from freezer_scheduler.job_runs import JobRuns
 from freezer_scheduler.journal import Journal
 from freezer_scheduler.known_jobs import Known, KnownJobs
+from freezer_scheduler.node_policy import ANYTHING, NodePolicy
 from freezer_scheduler.notices import Watch
 from freezer_scheduler.ownership import Ownership
 from freezer_scheduler.reconcile import Act, Adopt, Command, Take, plan
@@ -35,6 +36,7 @@ class Rules:
 
     capabilities: Mapping[str, Sequence[str]] = field(default_factory=dict)
     disable_exec: bool = False
+    policy: NodePolicy = ANYTHING
     central: bool = False
     """Whether jobs are those of users who do not own this host."""
 
@@ -205,7 +207,11 @@ class Poller:
             return None
         rules = self.rules
         if reason := refusal(
-            job, rules.capabilities, disable_exec=rules.disable_exec, central=rules.central
+            job,
+            rules.capabilities,
+            disable_exec=rules.disable_exec,
+            central=rules.central,
+            policy=rules.policy,
         ):
             self._known.refuse(job_id, reason)
             return None
