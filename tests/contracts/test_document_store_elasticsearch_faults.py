@@ -27,6 +27,7 @@ from freezer_api.errors import (
 )
 from freezer_api.store.base import Query
 from freezer_api.store.elasticsearch import Cluster, ElasticsearchStore
+from freezer_api.store.freshness import Freshness
 from freezer_api.store.mappings import MAPPING_VERSION
 from freezer_model.clock import utc_now
 from tests.contracts.document_store import ALL, JOBS, OURS, ids, job
@@ -35,9 +36,12 @@ from tests.services.faulty_proxy import Fault, FaultyProxy, proxy_to
 pytestmark = pytest.mark.service
 
 
-def store_at(url: str, prefix: str, **cluster: Any) -> ElasticsearchStore:
+def store_at(
+    url: str, prefix: str, freshness: Freshness | None = None, **cluster: Any
+) -> ElasticsearchStore:
     return ElasticsearchStore(
         Cluster(hosts=(url,), **cluster),
+        freshness=freshness,
         index_prefix=prefix,
         clock=utc_now,
         new_id=lambda: uuid.uuid4().hex,
@@ -85,6 +89,30 @@ def test_a_repeated_insertion_knows_its_own_document(
     assert shaky.insert(JOBS, "a", job(x=1)).version == 1
     assert sum("PUT" in request for request in faults.seen) == 2
     assert ids(made.search(JOBS, OURS, Query(), ALL)) == ["a"]
+
+
+@pytest.mark.usefixtures("made")
+def test_a_write_whose_answers_were_all_lost_is_seen_if_it_was_done(
+    elasticsearch_url: str,
+    proxy: tuple[str, FaultyProxy],
+    index_prefix: str,
+) -> None:
+    """By another worker of the service, which knows only that there may be news."""
+    freshness = Freshness(lambda: uuid.uuid4().int >> 64, now=lambda: 10**12)
+    writer = store_at(proxy[0], index_prefix, freshness, timeout_seconds=5, retries=0)
+    reader = store_at(elasticsearch_url, index_prefix, freshness)
+    with Elasticsearch(elasticsearch_url) as client:
+        client.indices.put_settings(
+            index=f"{index_prefix}_jobs", settings={"refresh_interval": "-1"}
+        )
+    assert reader.search(JOBS, OURS, Query(), ALL) == []
+    assert writer.ready()
+    proxy[1].faults += [Fault.NONE, Fault.ANSWER_LOST]
+    with pytest.raises(StoreUnavailable):
+        writer.insert(JOBS, "a", job())
+    assert ids(reader.search(JOBS, OURS, Query(), ALL)) == ["a"]
+    writer.close()
+    reader.close()
 
 
 def test_a_repeated_insertion_does_not_claim_another_s_document(
