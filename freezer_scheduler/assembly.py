@@ -79,6 +79,7 @@ def scheduler_from(settings: Settings) -> Scheduler:
             new_agent=new_agent,
             slots=settings.concurrent_jobs,
             clock=utc_now,
+            session_required=settings.session_required,
         ),
         ownership=_ownership(settings),
         watch=notifier or Unwatched(),

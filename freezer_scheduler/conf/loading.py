@@ -223,6 +223,7 @@ def _settings(found: Mapping[str, _Value], around: Surroundings) -> Settings:
         concurrent_jobs=value["concurrent_jobs"],
         capabilities=_capabilities(found),
         central=value["centralized_scheduler"],
+        session_required=value["session_required"],
         allowed_commands=_allowed(value["allowed_commands"]),
         allowed_paths=_allowed(value["allowed_paths"]),
         agent_program=value["agent"],

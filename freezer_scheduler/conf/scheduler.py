@@ -59,6 +59,12 @@ OPTIONS = (
         default=False,
         help="Refuse jobs with an action of the kind exec, which runs any command.",
     ),
+    cfg.BoolOpt(
+        "session-required",
+        default=False,
+        help="Do not run a job whose session cannot be started, in place of running it outside the "
+        "session. Its result is then fail.",
+    ),
     cfg.ListOpt(
         "allowed-commands",
         metavar="COMMAND,COMMAND",
