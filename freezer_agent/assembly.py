@@ -353,7 +353,7 @@ def _rekey(request: RekeyRequest, world: World) -> RekeyAction:
         catalog=Catalog(built.storage, _ENGINE),
         names=names,
         lock=_lock(built, names, world),
-        rekeyed=make_rekeying(request, world.random_bytes),
+        steps=make_rekeying(request, world.random_bytes),
     )
 
 
