@@ -64,6 +64,16 @@ def on_swift(server: SwiftServer, user: str, auth_url: str | None = None) -> Pla
     )
 
 
+def set_quota(server: SwiftServer, user: str, limit_bytes: int | None) -> None:
+    """Let the container hold so much, or anything again."""
+    connection = swiftclient.client.Connection(
+        authurl=server.auth_url, user=user, key=TEMPAUTH_PASSWORD, retries=1
+    )
+    value = "" if limit_bytes is None else str(limit_bytes)
+    connection.post_container("box", {"X-Container-Meta-Quota-Bytes": value})
+    connection.close()
+
+
 def _files_below(container: Path) -> list[str]:
     return sorted(
         str(Path(folder, name).relative_to(container))

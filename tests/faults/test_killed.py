@@ -5,7 +5,6 @@ FREEZER_FAULT_SEED chooses other moments; a failure tells seed and number of its
 
 import os
 import random
-from pathlib import Path
 
 import pytest
 
@@ -15,17 +14,6 @@ from tests.faults.world import Deed, World, seed
 
 DEEDS = [Deed.BACKUP, Deed.BACKUP, Deed.PRUNE, Deed.REKEY]
 MANY = int(os.environ.get("FREEZER_FAULT_MOMENTS", "200"))
-
-
-@pytest.fixture
-def agent(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> AgentCommand:
-    for name in [name for name in os.environ if name.startswith(("OS_", "ST_", "AWS_"))]:
-        monkeypatch.delenv(name)
-    command = AgentCommand(tmp_path, capsys)
-    monkeypatch.setenv("HOME", str(command.home))
-    return command
 
 
 @pytest.fixture
