@@ -30,6 +30,7 @@ from freezer_api.store.elasticsearch_connection import (
     WriteBlocked,
 )
 from freezer_api.store.elasticsearch_indices import Indices, Place
+from freezer_api.store.elasticsearch_reads import RecentReads, State
 from freezer_api.store.elasticsearch_refresh import Refreshes
 from freezer_api.store.elasticsearch_upgrade import Upgrade, give_back, switch_of
 from freezer_api.store.entries import check_id, document_of, entry_of
@@ -96,6 +97,7 @@ class ElasticsearchStore:
         self._connection = Connection(cluster, sleep=sleep)
         self._refreshes = Refreshes(self._connection, freshness)
         self._indices = Indices(self._connection, index_prefix, replicas)
+        self._reads = RecentReads()
         self._places: Mapping[Collection, Place] = {}
         self._new_id = new_id
         self._window = window
@@ -105,7 +107,9 @@ class ElasticsearchStore:
     def get(self, collection: Collection, scope: Scope, document_id: str) -> Stored:
         """Read the document by its id, which needs no refresh."""
         hit = self._at(collection, lambda place: self._hit(place, collection, document_id))
-        return _stored(_in_scope(hit, collection, scope, document_id))
+        stored = _stored(_in_scope(hit, collection, scope, document_id))
+        self._reads.note(collection, document_id, hit)
+        return stored
 
     def insert(self, collection: Collection, document_id: str, document: Document) -> Stored:
         """Create the document; two creations of one id collide in the server."""
@@ -125,20 +129,21 @@ class ElasticsearchStore:
     def replace(
         self, collection: Collection, document_id: str, document: Document, version: int
     ) -> Stored:
-        """Replace the document if the server still holds the very state that had the version."""
+        """Replace the document if the server still holds the very state that had the version.
+
+        Whoever has read that state in this process need not read it again.
+        """
         body = body_of(collection, document_id, entry_of(document))
         body |= {"version": version + 1, **self._write_marks()}
 
         def write(place: Place) -> None:
-            hit = self._hit(place, collection, document_id)
-            source = hit["_source"]
-            if source["version"] != version:
-                _require_mine(hit, body, collection, document_id)
+            read = self._reads.take(place, collection, document_id, version)
+            if read is not None and self._succeed(place, collection, body, read):
                 return
-            earlier = write_ids(hit["_source"])[: REMEMBERED_WRITES - 1]
-            body["created"] = source["created"]
-            body["write_id"] = [body["write_id"][0], *earlier]
-            if not self._write(place, collection, body, _unchanged(hit)):
+            hit = self._hit(place, collection, document_id)
+            if hit["_source"]["version"] != version:
+                _require_mine(hit, body, collection, document_id)
+            elif not self._succeed(place, collection, body, State.of(hit)):
                 hit = self._hit(place, collection, document_id)
                 _require_mine(hit, body, collection, document_id)
 
@@ -395,6 +400,15 @@ class ElasticsearchStore:
         )
         return answer.body if answer.body["found"] else None
 
+    def _succeed(
+        self, place: Place, collection: Collection, body: dict[str, Any], before: State
+    ) -> bool:
+        """Write what follows the state; whether the document still was in it."""
+        earlier = before.write_ids[: REMEMBERED_WRITES - 1]
+        body["created"] = before.created
+        body["write_id"] = [body["write_id"][0], *earlier]
+        return self._write(place, collection, body, before.unchanged)
+
     def _write(
         self,
         place: Place,
@@ -423,7 +437,7 @@ class ElasticsearchStore:
                 answer = self._connection.call(
                     "DELETE",
                     f"/{place.index}/_doc/{key_of(collection, document_id)}",
-                    params=_unchanged(hit),
+                    params=State.of(hit).unchanged,
                     expected=_MISSING_OR_CONFLICT,
                 )
             return answer.status == 200
@@ -499,7 +513,3 @@ def _total(answer: dict[str, Any]) -> int | None:
 def _fingerprint(answer: dict[str, Any]) -> str | None:
     aggregations = answer.get("aggregations")
     return None if aggregations is None else fingerprint_of(aggregations)
-
-
-def _unchanged(hit: Hit) -> dict[str, str]:
-    return {"if_seq_no": str(hit["_seq_no"]), "if_primary_term": str(hit["_primary_term"])}

@@ -135,6 +135,55 @@ def test_a_repeated_replacement_knows_its_own_document(
         shaky.replace(JOBS, "a", job(x=2), 1)
 
 
+def test_what_was_read_is_not_read_again_to_be_replaced(
+    shaky: ElasticsearchStore, made: ElasticsearchStore, faults: FaultyProxy
+) -> None:
+    made.insert(JOBS, "a", job(x=1))
+    before = len(faults.seen)
+    version = shaky.get(JOBS, OURS, "a").version
+    assert shaky.replace(JOBS, "a", job(x=2), version).version == 2
+    assert len(faults.seen) - before == 2
+    assert made.get(JOBS, OURS, "a").document == job(x=2)
+
+
+def test_a_replacement_of_what_was_read_knows_itself_when_its_answer_was_lost(
+    shaky: ElasticsearchStore, made: ElasticsearchStore, faults: FaultyProxy
+) -> None:
+    made.insert(JOBS, "a", job(x=1))
+    shaky.get(JOBS, OURS, "a")
+    faults.faults.append(Fault.ANSWER_LOST)
+    assert shaky.replace(JOBS, "a", job(x=2), 1).version == 2
+    assert made.get(JOBS, OURS, "a") == shaky.get(JOBS, OURS, "a")
+
+
+def test_what_changed_after_it_was_read_is_not_replaced(
+    shaky: ElasticsearchStore, made: ElasticsearchStore
+) -> None:
+    made.insert(JOBS, "a", job(x=1))
+    shaky.get(JOBS, OURS, "a")
+    made.replace(JOBS, "a", job(x=2), 1)
+    with pytest.raises(VersionConflict):
+        shaky.replace(JOBS, "a", job(x=3), 1)
+    shaky.get(JOBS, OURS, "a")
+    made.delete(JOBS, OURS, "a")
+    with pytest.raises(DocumentNotFound):
+        shaky.replace(JOBS, "a", job(x=3), 2)
+    assert ids(made.search(JOBS, OURS, Query(), ALL)) == []
+
+
+def test_what_was_made_anew_after_it_was_read_counts_as_it_is(
+    shaky: ElasticsearchStore, made: ElasticsearchStore
+) -> None:
+    """The version is the same again, so the replacement is as good as any."""
+    made.insert(JOBS, "a", job(x=1))
+    shaky.get(JOBS, OURS, "a")
+    made.delete(JOBS, OURS, "a")
+    made.insert(JOBS, "b", job())
+    made.insert(JOBS, "a", job(x=2))
+    assert shaky.replace(JOBS, "a", job(x=3), 1).version == 2
+    assert ids(made.search(JOBS, OURS, Query(), ALL)) == ["b", "a"]
+
+
 def test_a_repeated_deletion_succeeds(
     shaky: ElasticsearchStore, made: ElasticsearchStore, faults: FaultyProxy
 ) -> None:
