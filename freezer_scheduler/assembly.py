@@ -1,6 +1,7 @@
 """Settings -> scheduler: the only module that names concrete classes."""
 
 import os
+import random
 import re
 import socket
 import uuid
@@ -10,6 +11,7 @@ from pathlib import Path
 from freezer_client.api import Freezer, connect
 from freezer_model.clock import utc_now
 from freezer_model.job import Job
+from freezer_scheduler import supervision
 from freezer_scheduler.agent_process import AgentProcess, find_agent, with_trust
 from freezer_scheduler.channels import CommandChannel, MailChannel, WebhookChannel
 from freezer_scheduler.conf.settings import Settings
@@ -23,6 +25,7 @@ from freezer_scheduler.node_policy import NodePolicy
 from freezer_scheduler.notices import Channel, Notifier, Occasion, Unwatched
 from freezer_scheduler.output_logs import OutputLogs
 from freezer_scheduler.ownership import Alone, Ownership, Shared
+from freezer_scheduler.pace import Pace
 from freezer_scheduler.poller import Poller, Rules
 from freezer_scheduler.reports import Reports
 from freezer_scheduler.run_records import RunRecords, lease_seconds
@@ -100,6 +103,9 @@ def scheduler_from(settings: Settings) -> Scheduler:
         reports=reports,
         interval_seconds=settings.interval_seconds,
         close=close_all,
+        # Nobody else reads the job directory: there is nothing to spread.
+        pace=Pace(jitter=None if settings.no_api else random.random),
+        supervision=supervision.of_process(),
     )
 
 
@@ -199,4 +205,6 @@ def _instance_name(settings: Settings) -> str:
 
 def _agent_environment(settings: Settings) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+    for name in supervision.VARIABLES:
+        own.pop(name, None)
     return own | dict(settings.agent_environment)

@@ -98,8 +98,11 @@ class Poller:
         self._reports.deliver()
         self._ownership.close()
 
-    def tick(self) -> None:
-        """Read what is wanted once, and act on it. A board that is away changes nothing."""
+    def tick(self) -> float | None:
+        """Read what is wanted once, and act on it. A board that is away changes nothing.
+
+        Returns after how many seconds the board wants to be asked again, if it said so.
+        """
         self._reports.deliver()
         with self._known.lock:
             read_at = self._known.changes
@@ -111,11 +114,11 @@ class Poller:
             documents = self._board.wanted()
         except BoardUnavailable as error:
             self._note_away(str(error))
-            return
+            return error.retry_after_seconds
         except FreezerError as error:
             log.error("The API refuses this client: %s", error)  # noqa: TRY400  # no trace needed
             self._registered = True
-            return
+            return None
         self._note_away("")
         self._runs.renew_leases()
         self._learn_owners()
@@ -129,6 +132,7 @@ class Poller:
                     self._known.arm(known)
             jobs = [known.job for known in self._known.by_id.values()]
         self._watch.look(jobs)
+        return None
 
     def fire(self, job_id: str) -> None:
         """The job is due: run it, and see what follows."""
