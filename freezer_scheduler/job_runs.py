@@ -141,6 +141,8 @@ class JobRuns:
 
     def _run(self, known: Known, job: Job, run: Run) -> RunResult:
         started_at = self._clock()
+        if not self.board_away:
+            self._reports.settle_end(job.job_id)
         record = self._records.begin(job, started_at, away=self.board_away)
         known.record = record
         due_at = self._timetable.due_of_run(job.job_id)

@@ -266,6 +266,11 @@ class Journal:
         with self._changing() as change:
             change.execute("DELETE FROM outbox WHERE number = ?", (number,))
 
+    def has_letter(self, kind: str, job_id: str) -> bool:
+        """Whether a report of this kind of the job waits."""
+        statement = "SELECT 1 FROM outbox WHERE kind = ? AND job_id = ? LIMIT 1"
+        return bool(self._rows(statement, kind, job_id))
+
     def undelivered_jobs(self) -> set[str]:
         """The jobs of which the board does not know the latest state."""
         return {

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from freezer_model.job import Job, JobResult, JobState
@@ -14,22 +14,24 @@ from freezer_scheduler.journal import Journal, Letter
 
 log = logging.getLogger(__name__)
 
-_MOST_FAILURES = 3
-
 STATE, BACKUP, SESSION_END, RUN_END = "state", "backup", "session-end", "run-end"
 
 
 class Reports:
     """Sends what happened; keeps what could not be sent. Safe for use by several threads."""
 
-    def __init__(self, board: JobBoard, journal: Journal) -> None:
+    def __init__(
+        self,
+        board: JobBoard,
+        journal: Journal,
+        *,
+        sending: AbstractContextManager[object] | None = None,
+    ) -> None:
         self._board = board
         self._journal = journal
-        self._sending = threading.Lock()
+        self._sending = sending or threading.Lock()
         self._announce: Callable[[], object] = self.deliver
         self._away = False
-        self._stuck: dict[str, None] = {}
-        """The jobs whose report the board could not take lately; the longest waiting first."""
 
     def leave_delivery(self, wake: Callable[[], object] | None) -> None:
         """From now on only write reports down and call `wake`, whose owner will `deliver`.
@@ -87,6 +89,18 @@ class Reports:
         """The jobs whose latest state the board does not know."""
         return self._journal.undelivered_jobs()
 
+    def settle_end(self, job_id: str) -> None:
+        """Try to send the end of the job's last run, with all before it, if it is not sent yet.
+
+        Until the board knows of it, it takes the next run of the job for a second one at once.
+        """
+        try:
+            unsent = self._journal.has_letter(RUN_END, job_id)
+        except JournalUnusable:
+            return  # Then it was sent at once.
+        if unsent:
+            self.deliver()
+
     def deliver(self) -> bool:
         """Send all that is kept; whether nothing is left. One that is refused is logged and gone."""
         try:
@@ -110,40 +124,22 @@ class Reports:
         self._announce()
 
     def _deliver(self) -> bool:
-        """The letters of one job in order. One that the board cannot take now holds up its job only.
-
-        So the jobs that are stuck come after all others, and after some failures the board is left
-        alone until the next time: each costs it, and us, several tries.
-        """
         with self._sending:
-            failed: set[str] = set()
-            waiting = list(self._stuck)
-            place = {job_id: number for number, job_id in enumerate(waiting, start=1)}
-            letters = sorted(
-                self._journal.letters(), key=lambda letter: place.get(letter.job_id, 0)
-            )
-            for letter in letters:
-                if letter.job_id in failed or not self._journal.tried(letter.number):
+            for letter in self._journal.letters():
+                if not self._journal.tried(letter.number):
                     continue
                 try:
                     self._send(letter)
                 except BoardUnavailable as error:
                     self._note(away=True, reason=str(error))
-                    failed.add(letter.job_id)
-                    self._stuck.pop(letter.job_id, None)
-                    self._stuck[letter.job_id] = None
-                    if not error.answered or len(failed) >= _MOST_FAILURES:
-                        return False
-                    continue
+                    return False
                 except BoardRefused as error:
                     log.error(  # noqa: TRY400  # what was refused is said; a trace adds nothing
                         "A report (%s) of job %s was refused: %s", letter.kind, letter.job_id, error
                     )
                 self._journal.delivered(letter.number)
-            self._stuck = {job_id: None for job_id in self._stuck if job_id in failed}
-            if not failed:
-                self._note(away=False, reason="")
-            return not failed
+            self._note(away=False, reason="")
+            return True
 
     def _send(self, letter: Letter) -> None:
         content = letter.content

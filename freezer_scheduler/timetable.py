@@ -9,7 +9,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +21,7 @@ LOG = logging.getLogger(__name__)
 
 _LONGEST_SLEEP_SECONDS = 30.0
 _CLOSE_TIMEOUT_SECONDS = 5.0
+_MOST_THREADS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,22 @@ class _Armed:
         return self.schedule.catch_up is CatchUp.ALL
 
 
+class Threads:
+    """What a timetable runs on: threads of the system. A simulation has others."""
+
+    def pool(self) -> Executor:
+        """Where the runs run."""
+        return ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="freezer-job")
+
+    def timer(self, watch: Callable[[], None]) -> threading.Thread:
+        """The thread that looks at the clock; not started."""
+        return threading.Thread(target=watch, name="freezer-timetable", daemon=True)
+
+    def condition(self) -> threading.Condition:
+        """What the timer waits on."""
+        return threading.Condition()
+
+
 class Timetable:
     """Calls `run(job_id)` on a worker thread whenever the job is due, never twice at once for one.
 
@@ -49,13 +66,18 @@ class Timetable:
     """
 
     def __init__(
-        self, run: Callable[[str], None], *, clock: Clock = utc_now, most_threads: int = 200
+        self,
+        run: Callable[[str], None],
+        *,
+        clock: Clock = utc_now,
+        threads: Threads | None = None,
     ) -> None:
         self._run = run
         self._clock = clock
-        self._pool = ThreadPoolExecutor(most_threads, thread_name_prefix="freezer-job")
-        self._timer = threading.Thread(target=self._watch, name="freezer-timetable", daemon=True)
-        self._changed = threading.Condition()
+        threads = threads or Threads()
+        self._pool = threads.pool()
+        self._timer = threads.timer(self._watch)
+        self._changed = threads.condition()
         self._armed: dict[str, _Armed] = {}
         self._exhausted: dict[str, Schedule] = {}
         self._running: dict[str, datetime] = {}

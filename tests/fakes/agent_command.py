@@ -50,13 +50,7 @@ class AgentCommand:
     def run(self, *words: str | Path) -> Ended:
         """Run it in this process."""
         self._capsys.readouterr()
-        environment = dict(os.environ)
-        try:
-            status = main(["--log-file", str(self.log), *map(str, words)])
-        finally:
-            # The proxy of --proxy, say, is for this run and not for the tests after it.
-            os.environ.clear()
-            os.environ.update(environment)
+        status = main(["--log-file", str(self.log), *map(str, words)])
         captured = self._capsys.readouterr()
         return Ended(status=status, stdout=captured.out, stderr=captured.err)
 

@@ -129,14 +129,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def pass_on(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
         self.send_response_only(status)
-        # The answer to HEAD has the length of what GET would bring.
-        is_kept = self.command == "HEAD"
-        dropped = {"transfer-encoding"} if is_kept else {"transfer-encoding", "content-length"}
         for name, value in headers:
-            if name.lower() not in dropped:
+            if name.lower() not in {"transfer-encoding", "content-length"}:
                 self.send_header(name, value)
-        if not is_kept:
-            self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content if self.command != "HEAD" else b"")
 

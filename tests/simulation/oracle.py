@@ -1,0 +1,227 @@
+"""What really happened, written down beside the programs, and what must be true of it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+SLACK = timedelta(minutes=20)
+"""How long a machine that is up may take to begin a run that is due: requests may be slow."""
+
+SKIP_TOLERANCE = timedelta(minutes=2)
+"""How late a run of a job may begin that leaves missed ones out; more than it promises, for the
+clocks of machines and for requests before the begin."""
+
+
+@dataclass(kw_only=True)
+class RealRun:
+    """A run that a scheduler began: `due_at` by its clock, the others by the world's."""
+
+    run_id: str
+    job_id: str
+    due_at: datetime
+    begun_at: datetime
+    ended_at: datetime | None = None
+    told: Mapping[str, Any] | None = None
+    """The report of its end, as it was written down."""
+    outcomes: list[int] = field(default_factory=list)
+    """The exit codes of its agents."""
+    cut: bool = False
+    """Whether the machine died in it."""
+
+
+@dataclass(kw_only=True)
+class Spell:
+    """A time in which a machine knew its jobs and was up."""
+
+    since: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """A job's start in a session, as the API answered it."""
+
+    job_id: str
+    tag: int
+    at: datetime
+
+
+class Violation(AssertionError):
+    """Something that must never happen."""
+
+
+class Oracle:
+    """The truth about one fleet."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, RealRun] = {}
+        self.by_job: dict[str, list[RealRun]] = {}
+        self.running: dict[str, str] = {}
+        self.spells: dict[str, list[Spell]] = {}
+        self.taken: dict[str, list[Taken]] = {}
+        self.crashes = 0
+
+    # -- what happens ----------------------------------------------------------------------------
+
+    def armed(self, node: str, at: datetime) -> None:
+        """The machine has read its jobs for the first time since it is up."""
+        self.spells.setdefault(node, []).append(Spell(since=at))
+
+    def died(self, node: str, jobs: Iterable[str], at: datetime) -> None:
+        """The machine has lost its power."""
+        self.crashes += 1
+        for spell in self.spells.get(node, []):
+            spell.until = spell.until or at
+        for job_id in jobs:
+            self.running.pop(job_id, None)
+            for run in self.by_job.get(job_id, [])[-1:]:
+                if run.ended_at is None:
+                    run.ended_at, run.cut = at, True
+
+    def begun(self, run: RealRun) -> None:
+        """A run begins: never twice for one instant, never before the last one has ended."""
+        former = self.by_job.setdefault(run.job_id, [])
+        if former and former[-1].ended_at is None:
+            raise Violation(f"{run} begins in the midst of {former[-1]}")
+        if any(one.due_at == run.due_at for one in former):
+            raise Violation(f"{run}: its instant had a run already")
+        if run.run_id in self.runs:
+            raise Violation(f"{run}: its id is not new")
+        former.append(run)
+        self.runs[run.run_id] = run
+
+    def ended(self, run_id: str, told: Mapping[str, Any], at: datetime) -> None:
+        """The end of a run was written down: what it says is what the agents did."""
+        run = self.runs[run_id]
+        if run.told is not None:
+            raise Violation(f"{run} ends twice")
+        run.told, run.ended_at = told, run.ended_at or at
+        if run.cut:
+            expected = {"fail"}
+        elif told["result"] == "aborted":
+            return
+        else:
+            expected = {"success"} if run.outcomes and run.outcomes[-1] == 0 else {"fail"}
+        if told["result"] not in expected:
+            raise Violation(f"{run} did not end so")
+
+    def agent_began(self, job_id: str, node: str) -> None:
+        """An agent starts to work for the job: never two."""
+        if job_id in self.running:
+            raise Violation(f"two agents of job {job_id}: on {self.running[job_id]} and {node}")
+        self.running[job_id] = node
+
+    def agent_ended(self, job_id: str, exit_code: int) -> None:
+        """The agent has ended by itself."""
+        del self.running[job_id]
+        self.by_job[job_id][-1].outcomes.append(exit_code)
+
+    def joined(self, session_id: str, taken: Taken, hold_off: timedelta) -> None:
+        """The API let a job into a run of its session: numbers go up by one, once for all members."""
+        before = self.taken.setdefault(session_id, [])
+        latest = before[-1].tag if before else 0
+        if taken.tag not in {latest, latest + 1}:
+            raise Violation(f"{taken}: after run {latest}")
+        if taken.tag == latest:
+            opened = next(one.at for one in before if one.tag == latest)
+            if taken.at - opened > hold_off + timedelta(seconds=1):
+                raise Violation(f"{taken}: the run was opened at {opened}")
+        before.append(taken)
+
+    # -- what must be true at the end ------------------------------------------------------------
+
+    def is_idle(self, job_id: str) -> bool:
+        """Whether no run of the job goes on."""
+        runs = self.by_job.get(job_id, [])
+        return not runs or runs[-1].ended_at is not None
+
+    def check_history(self, job_id: str, history: Iterable[Mapping[str, Any]]) -> None:
+        """Every run that has ended is in the API's history as it was, and no other."""
+        kept = {run["run_id"]: run for run in history}
+        real = {run.run_id: run for run in self.by_job.get(job_id, [])}
+        if extra := kept.keys() - real.keys():
+            raise Violation(f"job {job_id}: nobody ran {extra}")
+        for run_id, run in real.items():
+            if run.ended_at is None:
+                continue
+            if run.told is None:
+                raise Violation(f"{run}: its end was never told")
+            known = kept.get(run_id)
+            if known is None:
+                raise Violation(f"{run}: its report is lost")
+            if (known["status"], known["result"]) != ("completed", run.told["result"]):
+                raise Violation(f"{run}: the API has it as {known}")
+
+    def check_due(self, expectation: "Expectation", end: datetime) -> int:
+        """Every instant has had its run, or a reason that the job's rule allows; how many were due."""
+        runs = self.by_job.get(expectation.job_id, [])
+        spells = self.spells.get(expectation.node, [])
+        checked = 0
+        for due_at in expectation.instants:
+            real = due_at - expectation.skew
+            if real > end - SLACK - expectation.jitter:
+                break
+            checked += 1
+            if expectation.catch_up == "skip":
+                self._check_kept(expectation, due_at, real, runs, spells)
+                continue
+            if expectation.catch_up == "all":
+                begun = [run.begun_at for run in runs if run.due_at == due_at]
+            else:
+                begun = [run.begun_at for run in runs if run.begun_at >= real - timedelta(seconds=1)]
+            until = begun[0] if begun else end
+            spare = _longest_spare(real + expectation.jitter, until, runs, spells)
+            if spare > SLACK:
+                raise Violation(
+                    f"job {expectation.job_id} on {expectation.node} ({expectation.catch_up}) was "
+                    f"due at {real} and could have run for {spare} before {until}"
+                )
+        return checked
+
+    def _check_kept(
+        self,
+        expectation: "Expectation",
+        due_at: datetime,
+        real: datetime,
+        runs: list[RealRun],
+        spells: list[Spell],
+    ) -> None:
+        if any(run.due_at == due_at for run in runs):
+            return
+        window = (real - timedelta(minutes=5), real + SLACK)
+        up = any(s.since <= window[0] and (s.until or window[1]) >= window[1] for s in spells)
+        busy = any(
+            run.begun_at < window[1] and (run.ended_at or window[1]) > window[0] for run in runs
+        )
+        if up and not busy:
+            raise Violation(f"job {expectation.job_id}: its instant {real} was left out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """When a job is due, by the clock of its machine, which is `skew` ahead of the world's."""
+
+    job_id: str
+    node: str
+    instants: list[datetime]
+    catch_up: str = "once"
+    jitter: timedelta = timedelta(0)
+    skew: timedelta = timedelta(0)
+
+
+def _longest_spare(
+    since: datetime, until: datetime, runs: list[RealRun], spells: list[Spell]
+) -> timedelta:
+    """The longest time between the two in which the machine was up and the job did not run."""
+    longest = timedelta(0)
+    for spell in spells:
+        cursor = max(since, spell.since)
+        stop = min(until, spell.until or until)
+        for run in runs:
+            if (run.ended_at or until) <= cursor or run.begun_at >= stop:
+                continue
+            longest = max(longest, run.begun_at - cursor)
+            cursor = max(cursor, run.ended_at or until)
+        longest = max(longest, stop - cursor)
+    return longest
