@@ -82,7 +82,7 @@ class RunRecords:
             error=result.error,
             time_ended=to_epoch(ended_at),
             session_id=result.job.session_id,
-            session_tag=result.job.session_tag,
+            session_tag=result.job.session_tag if result.job.session_id else 0,
             actions=result.actions,
         )
 

@@ -11,6 +11,7 @@ from freezer_model.errors import FreezerError
 from freezer_model.instants import to_epoch
 from freezer_model.job import Action, Job, JobResult
 from freezer_model.run import ActionRun
+from freezer_model.session_rules import SessionOutcome
 from freezer_scheduler.agent_process import Outcome
 from freezer_scheduler.errors import BoardRefused, BoardUnavailable
 from freezer_scheduler.job_boards.base import JobBoard
@@ -21,7 +22,8 @@ log = logging.getLogger(__name__)
 _TERMINATED = -15
 _MOST_ERROR_CHARACTERS = 2000
 _MOST_OUTPUT_CHARACTERS = 4000
-_SESSION_TRIES = 5
+_SESSION_TRIES = 7
+"""With their pauses a minute in all: a job whose clock is ahead waits for the others to open a run."""
 _SESSION_PAUSE_SECONDS = 1.0
 
 
@@ -104,7 +106,7 @@ class Runner:
         new_agent: Callable[[Job], Agent],
         slots: int,
         clock: Clock,
-        pause: Callable[[Run, float], None] = Run.pause,
+        pause: Callable[[Run, float], None] = lambda run, seconds: run.pause(seconds),
     ) -> None:
         self._board = board
         self._pause = pause
@@ -209,7 +211,7 @@ class Runner:
         """The job with the tag of the session's run; without session if that cannot be joined."""
         if not job.session_id:
             return job
-        why = ""
+        why, tag = "", job.session_tag
         for attempt in range(_SESSION_TRIES):
             if attempt:
                 self._pause(run, _SESSION_PAUSE_SECONDS * 2 ** (attempt - 1))
@@ -227,9 +229,12 @@ class Runner:
             if place.result == "success":
                 return replace(job, session_tag=place.session_tag)
             why = place.result
+            if why == SessionOutcome.OUT_OF_SYNC:
+                # Known from now on: next time the job is in step, whoever of the session is first.
+                tag = place.session_tag
         log.warning("job %s runs outside its session %s: %s", job.job_id, job.session_id, why)
         # Neither its end nor its backup may count as a part of an earlier run.
-        return replace(job, session_id="")
+        return replace(job, session_id="", session_tag=tag)
 
 
 def _judged(job: Job, action: Action, run: Run, outcome: Outcome) -> RunResult:

@@ -328,9 +328,9 @@ def test_what_is_no_backup_is_not_recorded(
 @pytest.mark.parametrize(
     ("answer", "pauses"),
     [
-        (BoardUnavailable("away"), [1.0, 2.0, 4.0, 8.0]),
+        (BoardUnavailable("away"), [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]),
         (BoardRefused("there is no session s"), []),
-        (SessionPlace(result="running", session_tag=9), [1.0, 2.0, 4.0, 8.0]),
+        (SessionPlace(result="hold-off", session_tag=9), [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]),
     ],
 )
 def test_a_job_whose_session_cannot_be_joined_runs_outside_it(
@@ -354,4 +354,33 @@ def test_a_job_whose_session_cannot_be_joined_runs_outside_it(
     assert result.job.session_tag == 4
     assert run.pauses == pauses
     assert board.backups == [{"action": "backup", "level": 0, "job_id": "j"}]
+    assert board.ended_sessions == []
+
+
+def test_a_job_that_lags_waits_for_the_next_run_of_its_session_and_joins_it(
+    runner: Runner, agents: ScriptedAgents, board: MemoryBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([("out-of-sync", 5), ("out-of-sync", 5), ("success", 6)])
+
+    def join(asking: Job) -> SessionPlace:
+        assert asking.session_tag == 4
+        word, tag = next(answers)
+        return SessionPlace(result=word, session_tag=tag)
+
+    monkeypatch.setattr(board, "join_session", join)
+    agents.script = [OK]
+    result = runner.run(job({}, session_id="s", session_tag=4), QuickRun(), ignore)
+    assert (result.job.session_id, result.job.session_tag) == ("s", 6)
+
+
+def test_a_job_that_missed_runs_is_in_step_the_next_time(
+    runner: Runner, agents: ScriptedAgents, board: MemoryBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one whose clock is ahead would be out of step for ever."""
+    monkeypatch.setattr(
+        board, "join_session", lambda _job: SessionPlace(result="out-of-sync", session_tag=9)
+    )
+    agents.script = [OK]
+    result = runner.run(job({}, session_id="s", session_tag=4), QuickRun(), ignore)
+    assert (result.job.session_id, result.job.session_tag) == ("", 9)
     assert board.ended_sessions == []
