@@ -19,7 +19,6 @@ from freezer_scheduler.triggers import MISFIRE_GRACE, SKIP_TOLERANCE, Trigger, t
 
 LOG = logging.getLogger(__name__)
 
-_LONGEST_SLEEP_SECONDS = 30.0
 _CLOSE_TIMEOUT_SECONDS = 5.0
 _MOST_THREADS = 200
 
@@ -41,6 +40,9 @@ class _Armed:
 
 class Threads:
     """What a timetable runs on: threads of the system. A simulation has others."""
+
+    longest_sleep_seconds = 30.0
+    """After so long the timer looks at the clock again: it may have been set, or the machine slept."""
 
     def pool(self) -> Executor:
         """Where the runs run."""
@@ -75,6 +77,7 @@ class Timetable:
         self._run = run
         self._clock = clock
         threads = threads or Threads()
+        self._longest_sleep_seconds = threads.longest_sleep_seconds
         self._pool = threads.pool()
         self._timer = threads.timer(self._watch)
         self._changed = threads.condition()
@@ -172,7 +175,7 @@ class Timetable:
                 if due:
                     return due
                 self._wake_at = min((armed.fires_at for armed in waiting.values()), default=None)
-                seconds = _LONGEST_SLEEP_SECONDS
+                seconds = self._longest_sleep_seconds
                 if self._wake_at is not None:
                     seconds = min(seconds, (self._wake_at - now).total_seconds())
                 self._changed.wait(seconds)

@@ -28,6 +28,9 @@ Optional suites:
   docs            build the manual and the API reference with Sphinx, warnings being errors
   hostile         at least 20,000 requests that Schemathesis makes up, to SQLite and to Elasticsearch
   slow            the tests that take more than ten seconds each
+  simulation      1,000 simulated machines with 10 jobs each for 30 days (about half an hour)
+  sessions        200 runs of a session over three real schedulers that are killed and stopped
+                  meanwhile, with wrong clocks, on Elasticsearch
   cluster         a cluster of three Elasticsearch nodes with TLS and API keys, of which some are
                   killed (needs a JDK, 2 GB of memory and some minutes)
 
@@ -46,7 +49,7 @@ while [ $# -gt 0 ]; do
         --suite)
             shift
             case ${1:-} in
-                docs | hostile | slow | cluster) suites+=("$1") ;;
+                docs | hostile | slow | cluster | simulation | sessions) suites+=("$1") ;;
                 *)
                     echo "There is no suite '${1:-}'. Try: tools/test.sh --help" >&2
                     exit 2
@@ -111,6 +114,7 @@ xz xz-utils
 bzip2 bzip2
 openssl openssl
 mkfs.ext4 e2fsprogs
+faketime faketime
 java default-jre-headless
 mvn maven
 memcached memcached
@@ -156,7 +160,7 @@ run_tests() {
     if $fast; then
         arguments+=(tests/unit -m "not service and not slow")
     else
-        for mark in hostile slow cluster; do
+        for mark in hostile slow cluster simulation sessions; do
             wants "$mark" || left_out+="${left_out:+ and }not $mark"
         done
         arguments+=(-m "$left_out")

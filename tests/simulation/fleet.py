@@ -106,9 +106,7 @@ class Fleet:
     def _application(self, folder: Path) -> Any:
         return make_app(
             store=IndexedStore(),
-            enforcer=Enforcer(
-                options.load([], prog="freezer-api", config_files=[]), self.loop.monotonic
-            ),
+            enforcer=Enforcer(options.load([], prog="freezer-api", config_files=[]), lambda: 0.0),
             read_identity=claimed_identity,
             trusts=NoTrusts(),
             delegation_rule=DelegationRule(for_central_clients=False, for_all_clients=False),
@@ -133,7 +131,13 @@ class Fleet:
 
     def _make_jobs(self, node: Node) -> None:
         self.api.asked("POST", "clients", {"client_id": node.name, "hostname": node.name})
-        for hours, catch_up in ((24, "once"), (24, "once"), (12, "skip"), (36, "all"), (48, "once")):
+        for hours, catch_up in (
+            (24, "once"),
+            (24, "once"),
+            (12, "skip"),
+            (36, "all"),
+            (48, "once"),
+        ):
             self._make_interval_job(node, timedelta(hours=hours), catch_up)
         self._make_cron_job(node, "Europe/Berlin", 4, 0)
         self._make_cron_job(node, "America/New_York", 22, 30)
@@ -300,7 +304,9 @@ class Fleet:
             runs = self.oracle.by_job.get(job["job_id"], [])
             ended_at = runs[-1].ended_at if runs else START
             if ended_at is not None and self.loop.now - ended_at > lease:
-                raise Violation(f"job {job['job_id']} is left running at {self.loop.now}: {runs[-1:]}")
+                raise Violation(
+                    f"job {job['job_id']} is left running at {self.loop.now}: {runs[-1:]}"
+                )
 
     def _jobs(self) -> list[dict[str, Any]]:
         return list(self.api.asked("GET", "jobs", limit="10000")["jobs"])
@@ -351,7 +357,9 @@ class Fleet:
             window = (run.begun_at - timedelta(minutes=2), run.begun_at + timedelta(minutes=5))
             if run.begun_at - (run.due_at - node.skew) > timedelta(seconds=20):
                 continue  # It was late: the others have gone.
-            if any(cut[0] < window[1] and cut[1] > window[0] for cut in self._cuts.get(node.name, [])):
+            if any(
+                cut[0] < window[1] and cut[1] > window[0] for cut in self._cuts.get(node.name, [])
+            ):
                 continue
             if run.told["session_id"] != session_id:
                 raise Violation(f"{run} on {node.name} took no part in its session {session_id}")

@@ -18,7 +18,6 @@ import greenlet
 
 from freezer_scheduler.timetable import Threads
 
-
 _TICK = timedelta(microseconds=1)
 
 
@@ -116,15 +115,23 @@ class Loop:
         return bell.take()
 
     def kill(self, life: Life) -> None:
-        """No thread of it does anything any more: what it has opened must be cut off before."""
+        """No thread of it does anything any more: what it has opened must be cut off before.
+
+        The latest end first, since the first one, the scheduler's own, waits for the others.
+        """
         life.alive = False
-        for thread in list(life.threads):
-            if thread is greenlet.getcurrent():
-                continue  # It ends itself.
+        present = greenlet.getcurrent()
+        if present in life.threads[1:]:
+            # It ends itself, before all others.
+            self.after(0, lambda: self.kill(life))
+            return
+        for thread in reversed(list(life.threads)):
+            if thread is present:
+                continue  # The first one: it ends itself, after all others.
             if thread:
-                thread.parent = greenlet.getcurrent()
+                thread.parent = present
                 thread.throw(Killed)
-        life.threads.clear()
+            self._life_of.pop(thread, None)
 
     def _end_if_dead(self, thread: greenlet.greenlet) -> None:
         life = self._life_of.get(thread)
@@ -132,7 +139,8 @@ class Loop:
             raise Killed
 
     def _resume(self, thread: greenlet.greenlet) -> None:
-        if not thread.dead and thread in self._life_of:
+        life = self._life_of.get(thread)
+        if not thread.dead and life is not None and life.alive:
             thread.switch()
 
 
@@ -153,6 +161,27 @@ class Bell:
         """Whether it rang since the last call."""
         rung, self._rung = self._rung, False
         return rung
+
+
+class OneAtATime:
+    """A lock whose holder may step aside; who waits for it steps aside as well."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._held = False
+
+    def __enter__(self) -> None:
+        while self._held:
+            self._loop.sleep(1)
+        self._held = True
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._held = False
 
 
 class _Pool(Executor):
@@ -208,6 +237,8 @@ class _Condition:
 
 class SimulatedThreads(Threads):
     """What a timetable of this life runs on."""
+
+    longest_sleep_seconds = 6 * 3600.0
 
     def __init__(self, loop: Loop, life: Life) -> None:
         self._loop = loop

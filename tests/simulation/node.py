@@ -23,7 +23,7 @@ from freezer_scheduler.run_records import RunRecords, lease_seconds
 from freezer_scheduler.runner import Run, Runner
 from freezer_scheduler.service import Scheduler
 from freezer_scheduler.timetable import Timetable
-from tests.simulation.loop import Bell, Killed, Life, Loop, SimulatedThreads
+from tests.simulation.loop import Bell, Killed, Life, Loop, OneAtATime, SimulatedThreads
 from tests.simulation.network import Api, Line, Weather
 from tests.simulation.oracle import Oracle, RealRun
 
@@ -140,7 +140,7 @@ class Node:
             registration={},
             copies=_NoCopies(self._folder),
         )
-        reports = Reports(board, journal)
+        reports = Reports(board, journal, sending=OneAtATime(loop))
         poller = Poller(
             board=board,
             reports=reports,
@@ -151,7 +151,7 @@ class Node:
                 new_agent=lambda job: SimulatedAgent(around, self, job, self._chance),
                 slots=1000,
                 clock=self.clock,
-                pause=lambda run, seconds: self._pause(run, seconds),
+                pause=self._pause,
             ),
             records=RunRecords(
                 board=board,

@@ -11,7 +11,7 @@ import pytest
 
 from tests.simulation.fleet import Figures, Fleet, Size
 
-SMALL = Size(nodes=6, days=6, poll_seconds=1800)
+SMALL = Size(nodes=3, days=8, poll_seconds=3600, crashes_a_week=3.0)
 LARGE = Size(nodes=20, days=30, poll_seconds=3600)
 FLEETS = 50
 
@@ -30,8 +30,29 @@ def lived(size: Size, seed: int, folder: Path) -> Figures:
     return Fleet(size, seed, place).live()
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_a_small_fleet(seed: int, memory: Path) -> None:
     figures = lived(SMALL, seed, memory)
     assert figures.crashes > 0
     assert figures.runs > 100
+
+
+def test_the_same_seed_is_the_same_fleet(memory: Path) -> None:
+    size = replace(SMALL, days=2)
+    first = lived(size, 7, memory)
+    (memory / "again").mkdir()
+    assert lived(size, 7, memory / "again") == first
+
+
+@pytest.mark.simulation
+@pytest.mark.timeout(7200)
+def test_a_thousand_machines_for_a_month(memory: Path) -> None:
+    """Fifty fleets with an API each: machines only meet at it, and its store in memory is plain."""
+    with ProcessPoolExecutor(os.cpu_count()) as processes:
+        seeds = range(100, 100 + FLEETS)
+        figures = list(
+            processes.map(lived, [LARGE] * FLEETS, seeds, [memory] * FLEETS, chunksize=1)
+        )
+    for name in Figures.__dataclass_fields__:
+        print(name, sum(getattr(one, name) for one in figures))  # noqa: T201 - for who ran it
+    assert sum(one.runs for one in figures) > 200_000
