@@ -31,7 +31,9 @@ def record(
     touched: dict[str, int] = {}
     for before, after in moves:
         for terms, number in ((after, 1), (before, -1)):
-            change.update({term: number for term in terms if is_project_term(term)})
+            for term in terms:
+                if is_project_term(term):
+                    change[term] += number
         # Watched terms are not counted, but every write of such a document is a change.
         touched |= dict.fromkeys(watched_terms(collection, before | after), 0)
     touched |= {term: number for term, number in change.items() if number}
