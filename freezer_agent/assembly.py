@@ -27,6 +27,7 @@ from freezer_agent.catalog.checks import Checks
 from freezer_agent.catalog.copies import Copies
 from freezer_agent.catalog.joint_lock import JointLock, Lock
 from freezer_agent.catalog.lock import Owner, SetLock
+from freezer_agent.catalog.unfinished import Unfinished, UnfinishedCopies
 from freezer_agent.codings import CodingChoice, make_rekeying
 from freezer_agent.engines.tar import Dereference as TarDereference
 from freezer_agent.engines.tar import TarEngine, find_gnu_tar
@@ -108,6 +109,7 @@ def _backup(request: BackupRequest, world: World) -> BackupAction:
         storage=built.storage,
         copies=Copies([Catalog(built.storage, _ENGINE)]),
         lock=_lock(built, _names(request.set_name), world),
+        unfinished=UnfinishedCopies([_unfinished(built, built.storage)]),
         choices=[request.storage],
     )
     return _backup_into(into, request, world)
@@ -120,6 +122,7 @@ class _Destination:
     storage: Storage
     copies: Copies
     lock: Lock
+    unfinished: UnfinishedCopies
     choices: Sequence[StorageChoice]
 
 
@@ -132,6 +135,7 @@ def _backup_into(into: _Destination, request: BackupRequest, world: World) -> Ba
         copies=into.copies,
         names=_names(request.set_name),
         lock=into.lock,
+        unfinished=into.unfinished,
         engine=_tar([*request.excludes, *inside], request.dereference),
         codings=_codings(request.compression, request.encryption, world),
         mode=Fs(sync=request.sync and not request.dry_run),
@@ -190,6 +194,9 @@ def _backup_to_several(
         storage=mirrored,
         copies=Copies([Catalog(member, _ENGINE) for member in mirrored.members]),
         lock=JointLock(locks),
+        unfinished=UnfinishedCopies(
+            [_unfinished(built[member.name], member) for member in mirrored.members]
+        ),
         choices=[one.choice for one in several.storages],
     )
     return BackupToSeveral(
@@ -255,6 +262,7 @@ def _restore(request: RestoreRequest, world: World) -> RestoreAction:
         catalog=catalog,
         names=names,
         lock=_lock(built, names, world),
+        unfinished=_unfinished(built, built.storage),
         engine=engine,
         browsable=engine,
         reader=Reader(catalog, codings, world.progress),
@@ -331,6 +339,7 @@ def _prune(request: PruneRequest, world: World) -> PruneAction:
         catalog=Catalog(built.storage, _ENGINE),
         names=names,
         lock=_lock(built, names, world),
+        unfinished=_unfinished(built, built.storage),
         clock=world.clock,
         remove_leftovers=built.remove_leftovers,
     )
@@ -344,7 +353,7 @@ def _rekey(request: RekeyRequest, world: World) -> RekeyAction:
         catalog=Catalog(built.storage, _ENGINE),
         names=names,
         lock=_lock(built, names, world),
-        rekeyed=make_rekeying(request, world.random_bytes),
+        steps=make_rekeying(request, world.random_bytes),
     )
 
 
@@ -366,6 +375,10 @@ def _lock(
         owner=Owner.this_process(world.host),
         clock=world.clock,
     )
+
+
+def _unfinished(built: BuiltStorage, storage: Storage) -> Unfinished:
+    return Unfinished(storage=storage, engine=_ENGINE, remove_pieces=built.remove_pieces)
 
 
 def _tar(

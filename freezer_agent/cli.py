@@ -118,6 +118,8 @@ def _run_request(options: Any, start: Path, home: Path, voice: "Voice | EventVoi
     # All of this is imported late: --version, --help and wrong options should not wait for it.
     from freezer_agent.actions.base import Unwatched  # noqa: PLC0415  # see above
     from freezer_agent.assembly import World, make_action  # noqa: PLC0415  # see above
+    from freezer_agent.catalog.claimant import ProcessClaimant  # noqa: PLC0415  # see above
+    from freezer_agent.catalog.lock import Owner  # noqa: PLC0415  # see above
     from freezer_agent.conf.checking import Surroundings, to_request  # noqa: PLC0415  # see above
     from freezer_agent.process_settings import (  # noqa: PLC0415  # see above
         raise_priority,
@@ -154,6 +156,7 @@ def _run_request(options: Any, start: Path, home: Path, voice: "Voice | EventVoi
             monotonic=time.monotonic,
             sleep=time.sleep,
             chance=secrets.SystemRandom().random,
+            claimant=ProcessClaimant(Owner.this_process(host)),
         ),
     )
     try:

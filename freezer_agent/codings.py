@@ -205,8 +205,8 @@ class CodingChoice:
 
 def make_rekeying(
     request: RekeyRequest, random_bytes: Callable[[int], bytes]
-) -> Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]:
-    """What turns the metadata of a sealed backup into that with the keys that the request wants."""
+) -> Sequence[Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]]:
+    """The steps from the metadata of a sealed backup to that with the keys that are wanted."""
     from freezer_agent.pipeline.keys import read_pass_phrase, read_recipient
     from freezer_agent.pipeline.rekeying import Openers, Rekeying
 
@@ -221,7 +221,7 @@ def make_rekeying(
         added=openers(request.new_pass_file, request.new_recipients),
         removed=openers(request.removed_pass_file, request.removed_recipients),
         random_bytes=random_bytes,
-    ).rekeyed
+    ).steps()
 
 
 def _read_keys(encryption: Encryption) -> "Keys":

@@ -24,6 +24,7 @@ from freezer_agent.storage_choices import (
     V1Account,
 )
 from freezer_agent.storages.base import Storage
+from freezer_agent.storages.claims import ANYBODY, Claimant
 from freezer_agent.storages.lanes import LaneLimits
 from freezer_agent.storages.local import Local
 from freezer_agent.storages.retrying import Attempts, Retrying
@@ -44,15 +45,21 @@ class Network:
     attempts: Attempts
     upload: Bucket | None = None
     download: Bucket | None = None
+    claimant: Claimant = ANYBODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltStorage:
-    """A storage, where it is in one line, and what cleans up behind runs that were killed."""
+    """A storage, where it is in one line, and what cleans up behind runs that were killed.
+
+    `remove_leftovers` looks everywhere and spares what a living run may be writing;
+    `remove_pieces` looks below one folder, which the caller knows that nobody writes to.
+    """
 
     storage: Storage
     place: str
     remove_leftovers: Callable[[], Sequence[object]]
+    remove_pieces: Callable[[str], Sequence[object]]
 
 
 def make_network(
@@ -63,6 +70,7 @@ def make_network(
     monotonic: Callable[[], float],
     sleep: Callable[[float], None],
     chance: Callable[[], float],
+    claimant: Claimant = ANYBODY,
 ) -> Network:
     """One bucket for each direction that has a limit; -1 is none."""
 
@@ -73,6 +81,7 @@ def make_network(
         attempts=Attempts(attempts, sleep, chance),
         upload=bucket(upload_limit),
         download=bucket(download_limit),
+        claimant=claimant,
     )
 
 
@@ -114,6 +123,7 @@ def _local(choice: LocalStorage, network: Network) -> BuiltStorage:
         storage=_throttled(local, network),
         place=f"local:{os.path.realpath(choice.container)}",
         remove_leftovers=local.remove_leftovers,
+        remove_pieces=local.remove_pieces,
     )
 
 
@@ -135,6 +145,7 @@ def _ssh(choice: SshStorage, network: Network) -> BuiltStorage:
         storage=_throttled(Retrying(ssh, network.attempts), network),
         place=f"{connection}/{choice.container}",
         remove_leftovers=ssh.remove_leftovers,
+        remove_pieces=ssh.remove_pieces,
     )
 
 
@@ -157,6 +168,7 @@ def _ftp(choice: FtpStorage, network: Network) -> BuiltStorage:
         storage=_throttled(Retrying(ftp, network.attempts), network),
         place=f"{connections}/{choice.container}",
         remove_leftovers=ftp.remove_leftovers,
+        remove_pieces=ftp.remove_pieces,
     )
 
 
@@ -178,12 +190,14 @@ def _s3(choice: S3Storage, network: Network) -> BuiltStorage:
         bucket=choice.container,
         segment_bytes=choice.segment_bytes,
         attempts=network.attempts,
+        claimant=network.claimant,
         pace=network.upload,
     )
     return BuiltStorage(
         storage=_throttled(s3, replace(network, upload=None)),
         place=f"s3:{client}/{choice.container} as {choice.access_key}",
         remove_leftovers=s3.remove_leftovers,
+        remove_pieces=s3.remove_pieces,
     )
 
 
@@ -203,12 +217,14 @@ def _swift(choice: SwiftStorage, network: Network) -> BuiltStorage:
         container=choice.container,
         segment_bytes=choice.segment_bytes,
         attempts=network.attempts,
+        claimant=network.claimant,
         pace=network.upload,
     )
     return BuiltStorage(
         storage=_throttled(swift, replace(network, upload=None)),
         place=f"swift:{owner}/{choice.container}",
         remove_leftovers=swift.remove_leftovers,
+        remove_pieces=swift.remove_pieces,
     )
 
 

@@ -26,6 +26,7 @@ from freezer_api.policies.enforcer import Enforcer
 from freezer_api.services.delegations import DelegationRule
 from freezer_api.services.sightings import NoSightings
 from freezer_api.store.base import DocumentStore, ManagedStore
+from freezer_api.store.freshness import Freshness
 from freezer_api.store.measured import Measured
 from freezer_api.store.transfer import PortableStore
 from freezer_model.clock import utc_now
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 SIGHTINGS = "sightings"
 """The file, in the folder of the metrics, that tells when clients were last seen."""
+FRESHNESS = "freshness"
+"""The file there that tells workers of each other's writes."""
 
 
 def application_from(
@@ -130,9 +133,20 @@ def portable_store_at(address: str, conf: cfg.ConfigOpts) -> PortableStore:
     return SqlStore(address)
 
 
-def store_from(conf: cfg.ConfigOpts) -> ManagedStore:
-    """The store that the options name; not connected yet. Raises StoreUnavailable for wrong options."""
+def store_from(conf: cfg.ConfigOpts, freshness: Freshness | None = None) -> ManagedStore:
+    """The store that the options name; not connected yet. Raises StoreUnavailable for wrong options.
+
+    `freshness` is what this store knows in common with all others of the same service.
+    """
+    if conf.storage.backend == "elasticsearch":
+        return _elasticsearch_store(conf, freshness)
     return _STORES[conf.storage.backend](conf)
+
+
+def freshness_from(folder: Path | None = None) -> Freshness:
+    """Make it for this process and those that are forked from it, or for all that have the folder."""
+    file = None if folder is None else folder / FRESHNESS
+    return Freshness(lambda: uuid.uuid4().int >> 64, file=file)
 
 
 def new_id() -> str:
@@ -159,7 +173,7 @@ def _require_writable(database: Path) -> None:
         )
 
 
-def _elasticsearch_store(conf: cfg.ConfigOpts) -> PortableStore:
+def _elasticsearch_store(conf: cfg.ConfigOpts, freshness: Freshness | None = None) -> PortableStore:
     # The library may not be installed, and takes a quarter of a second to import.
     from freezer_api.store.elasticsearch import Cluster, ElasticsearchStore  # noqa: PLC0415
 
@@ -187,6 +201,7 @@ def _elasticsearch_store(conf: cfg.ConfigOpts) -> PortableStore:
         replicas=options.number_of_replicas,
         clock=utc_now,
         new_id=new_id,
+        freshness=freshness,
     )
 
 

@@ -19,7 +19,12 @@ from oslo_config import cfg
 from oslo_log import log
 
 from freezer_api import conf as options
-from freezer_api.assembly import application_from, metrics_page_from, store_from
+from freezer_api.assembly import (
+    application_from,
+    freshness_from,
+    metrics_page_from,
+    store_from,
+)
 from freezer_api.conf import ConfigurationInvalid
 from freezer_api.metrics.meters import DIRECTORY_VARIABLE
 
@@ -63,7 +68,10 @@ def configured_application() -> "WSGIApplication":
     """The application as the environment and the files want it."""
     conf = _configured()
     log.setup(conf, "freezer-api")
-    return application_from(conf, store_from(conf), _metrics_folder())
+    folder = _metrics_folder()
+    # Without a folder nobody can say which other processes there are: each search then asks.
+    freshness = None if folder is None else freshness_from(folder)
+    return application_from(conf, store_from(conf, freshness), folder)
 
 
 def _configured() -> cfg.ConfigOpts:

@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 5
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
-"""Pauses double from the first; a Retry-After of the server counts instead, up to the longest."""
+"""Pauses double from the first; a Retry-After of the server counts instead, and one
+that is longer than the longest ends the call."""
 
 PATIENCE_SECONDS = 60.0
 """After this nothing is tried again: an API that hangs takes a minute for each request."""
@@ -97,6 +98,8 @@ class Calls:
                     raise
                 if not repeatable and not nothing_done:
                     raise
+                if (error.retry_after_seconds or 0.0) > LONGEST_PAUSE_SECONDS:
+                    raise  # Not before the server wants it, and nobody waits here for so long.
                 answer_lost = answer_lost or not nothing_done
                 pause = self._pause(attempt, error.retry_after_seconds)
                 log.info("%s; trying again in %.1f s", error, pause)
@@ -135,7 +138,7 @@ class Calls:
 
     def _pause(self, attempt: int, asked: float | None) -> float:
         if asked is not None:
-            return min(asked, LONGEST_PAUSE_SECONDS)
+            return asked
         longest = min(FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1), LONGEST_PAUSE_SECONDS)
         return longest * (1 - self._jitter() / 2)
 

@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from freezer_model.clock import utc_now
 from freezer_scheduler.errors import AgentNotFound, JobNotSupported
+from freezer_scheduler.output_logs import OutputLog
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +92,21 @@ class AgentProcess:
     """One call of the agent. `run` it once; `end` may come from any thread at any time."""
 
     def __init__(
-        self, program: str, environment: Mapping[str, str], *, grace: float = TERM_GRACE_SECONDS
+        self,
+        program: str,
+        environment: Mapping[str, str],
+        *,
+        grace: float = TERM_GRACE_SECONDS,
+        output: OutputLog | None = None,
+        refusal: Callable[[Mapping[str, Any]], str | None] = lambda _: None,
     ) -> None:
+        """`output` keeps what the agent says, and hides secrets in it and in the outcome.
+
+        `refusal` is asked once more before the action starts: links may have changed meanwhile.
+        """
+        self._refusal = refusal
         self._program = program
+        self._output = output or OutputLog(None, clock=utc_now)
         self._environment = environment
         self._grace = grace
         self._ended = threading.Event()
@@ -113,6 +127,9 @@ class AgentProcess:
         Raises AgentNotFound, JobNotSupported for an action that no job file can say, and OSError
         if the private file or the process cannot be made.
         """
+        if reason := self._refusal(freezer_action):
+            raise JobNotSupported(reason)
+        self._output.begin(freezer_action)
         with _job_file(freezer_action) as path:
             argv = [self._program, "--metadata-out", "-", "--config", str(path)]
             try:
@@ -134,7 +151,7 @@ class AgentProcess:
                 _kill_group(process)
 
     def _attend(self, process: "subprocess.Popen[bytes]", max_run_seconds: int | None) -> Outcome:
-        output = _Output(process)
+        output = _Output(process, self._output)
         deadline = None if max_run_seconds is None else time.monotonic() + max_run_seconds
         kill_at: float | None = None
         overran = False
@@ -148,10 +165,11 @@ class AgentProcess:
             elif kill_at is not None and now >= kill_at:
                 _signal_group(process, signal.SIGKILL)
         output.drain(_DRAIN_SECONDS)
+        self._output.end(process.returncode)
         return Outcome(
             exit_code=process.returncode,
             report=output.report(),
-            error=output.tail(),
+            error=self._output.mask(output.tail()),
             overran=overran,
         )
 
@@ -159,7 +177,8 @@ class AgentProcess:
 class _Output:
     """Both pipes of the agent, read as they fill; bounded in memory."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", kept: OutputLog) -> None:
+        self._kept = kept
         self._out = bytearray()
         self._err = bytearray()
         self._too_long = False
@@ -217,7 +236,8 @@ class _Output:
             self._out += chunk
 
     def _keep_err(self, chunk: bytes) -> None:
-        for line in chunk.decode("utf-8", "replace").splitlines():
+        self._kept.take(chunk)
+        for line in self._kept.mask(chunk.decode("utf-8", "replace")).splitlines():
             log.debug("agent: %s", line)
         self._err += chunk
         del self._err[:-_TAIL_BYTES]

@@ -1,6 +1,7 @@
 """Settings -> scheduler: the only module that names concrete classes."""
 
 import os
+import random
 import re
 import socket
 import uuid
@@ -10,6 +11,7 @@ from pathlib import Path
 from freezer_client.api import Freezer, connect
 from freezer_model.clock import utc_now
 from freezer_model.job import Job
+from freezer_scheduler import supervision
 from freezer_scheduler.agent_process import AgentProcess, find_agent, with_trust
 from freezer_scheduler.channels import CommandChannel, MailChannel, WebhookChannel
 from freezer_scheduler.conf.settings import Settings
@@ -19,8 +21,11 @@ from freezer_scheduler.job_boards.central import CentralBoard
 from freezer_scheduler.job_boards.copies import SavedCopies
 from freezer_scheduler.job_boards.directory import DirectoryBoard
 from freezer_scheduler.journal import Journal
+from freezer_scheduler.node_policy import NodePolicy
 from freezer_scheduler.notices import Channel, Notifier, Occasion, Unwatched
+from freezer_scheduler.output_logs import OutputLogs
 from freezer_scheduler.ownership import Alone, Ownership, Shared
+from freezer_scheduler.pace import Pace
 from freezer_scheduler.poller import Poller, Rules
 from freezer_scheduler.reports import Reports
 from freezer_scheduler.run_records import RunRecords, lease_seconds
@@ -40,13 +45,25 @@ def scheduler_from(settings: Settings) -> Scheduler:
     journal = Journal(_journal_path(settings))
     reports = Reports(board, journal)
     environment = _agent_environment(settings)
+    output_logs = OutputLogs(
+        settings.state_dir / f"{_instance_name(settings)}.output",
+        clock=utc_now,
+        secrets=settings.secrets,
+    )
 
     def new_agent(job: Job) -> AgentProcess:
         variables = environment
         if isinstance(board, CentralBoard):
             board.require_trust(job)
             variables = with_trust(environment, job.trust_id)
-        return AgentProcess(find_agent(settings.agent_program), variables)
+        program = find_agent(settings.agent_program)
+        return AgentProcess(
+            program,
+            variables,
+            output=output_logs.of(job.job_id),
+            # A reload brings other rules: they hold from the next try on.
+            refusal=poller.rules.policy.refusal,
+        )
 
     notifier = _notifier(settings, journal)
 
@@ -65,6 +82,7 @@ def scheduler_from(settings: Settings) -> Scheduler:
             new_agent=new_agent,
             slots=settings.concurrent_jobs,
             clock=utc_now,
+            session_required=settings.session_required,
         ),
         ownership=_ownership(settings),
         watch=notifier or Unwatched(),
@@ -85,6 +103,9 @@ def scheduler_from(settings: Settings) -> Scheduler:
         reports=reports,
         interval_seconds=settings.interval_seconds,
         close=close_all,
+        # Nobody else reads the job directory: there is nothing to spread.
+        pace=Pace(jitter=None if settings.no_api else random.random),
+        supervision=supervision.of_process(),
     )
 
 
@@ -94,6 +115,9 @@ def rules_from(settings: Settings) -> Rules:
         capabilities=settings.capabilities,
         disable_exec=settings.disable_exec,
         central=settings.central,
+        policy=NodePolicy(
+            allowed_commands=settings.allowed_commands, allowed_paths=settings.allowed_paths
+        ),
     )
 
 
@@ -169,11 +193,18 @@ def _ownership(settings: Settings) -> Ownership:
 
 
 def _journal_path(settings: Settings) -> Path:
+    return settings.state_dir / f"{_instance_name(settings)}.journal"
+
+
+def _instance_name(settings: Settings) -> str:
+    """What the files of this scheduler in the state directory begin with."""
     name = "no-api" if settings.no_api else "scheduler"
     client = re.sub(r"[^\w.-]", "_", settings.client_id)
-    return settings.state_dir / f"{name}{'-' if client else ''}{client}.journal"
+    return f"{name}{'-' if client else ''}{client}"
 
 
 def _agent_environment(settings: Settings) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+    for name in supervision.VARIABLES:
+        own.pop(name, None)
     return own | dict(settings.agent_environment)

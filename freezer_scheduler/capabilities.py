@@ -1,4 +1,4 @@
-"""May this node run this job? Pure."""
+"""May this node run this job? Pure, but for the paths that a node policy looks at."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from freezer_model.client import find_unsupported
 from freezer_model.job import Job
 from freezer_scheduler.agent_process import option_name
+from freezer_scheduler.node_policy import ANYTHING, NodePolicy
 
 _DEFAULTS = {"action": "backup", "mode": "fs"}
 _DEFAULTS_WITH_DATA = {"storage": "swift", "engine_name": "tar"}
@@ -38,6 +39,7 @@ def refusal(
     *,
     disable_exec: bool,
     central: bool = False,
+    policy: NodePolicy = ANYTHING,
 ) -> str | None:
     """Why the node does not run the job, None if it does.
 
@@ -56,6 +58,8 @@ def refusal(
             return f"a job of the central scheduler cannot set {', '.join(named)}"
         if disable_exec and wanted["action"].lower() == "exec":
             return "this node runs no exec actions (disable_exec)"
+        if reason := policy.refusal(action.freezer_action):
+            return reason
         if missing := find_unsupported(capabilities, wanted):
             return f"this node does not support {missing.kind}: {missing.value}"
     return None

@@ -60,7 +60,18 @@ class DaemonFailed(SchedulerError):
 
 
 class BoardUnavailable(SchedulerError):
-    """The API or the job directory cannot be asked for now. It may pass."""
+    """The API or the job directory cannot be asked for now. It may pass.
+
+    `answered`: there was an answer, an error for this very call; others may work.
+    `retry_after_seconds`: when it wants to be asked again, if it said so.
+    """
+
+    def __init__(
+        self, text: str, *, answered: bool = False, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(text)
+        self.answered = answered
+        self.retry_after_seconds = retry_after_seconds
 
 
 class BoardRefused(SchedulerError):

@@ -12,6 +12,7 @@ from typing import Self
 
 from freezer_model.errors import FreezerError
 from freezer_scheduler.conf.settings import LogChoice, SettingsInvalid
+from freezer_scheduler.journald import WithPriorities, is_journal
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,10 @@ class LogSetup:
             self._read_configuration(self._start / self._choice.configuration)
             return self
         for handler in self._chosen_handlers():
-            handler.setFormatter(_Masked(self._formatter(handler), self._secrets))
+            formatter: logging.Formatter = _Masked(self._formatter(handler), self._secrets)
+            if type(handler) is logging.StreamHandler and is_journal(sys.stderr, os.environ):
+                formatter = WithPriorities(formatter)
+            handler.setFormatter(formatter)
             logging.getLogger().addHandler(handler)
             self._handlers.append(handler)
         self._set_level("", self._choice.level)

@@ -18,6 +18,7 @@ from freezer_scheduler.job_boards.base import JobBoard
 from freezer_scheduler.job_runs import JobRuns
 from freezer_scheduler.journal import Journal
 from freezer_scheduler.known_jobs import Known, KnownJobs
+from freezer_scheduler.node_policy import ANYTHING, NodePolicy
 from freezer_scheduler.notices import Watch
 from freezer_scheduler.ownership import Ownership
 from freezer_scheduler.reconcile import Act, Adopt, Command, Take, plan
@@ -35,6 +36,7 @@ class Rules:
 
     capabilities: Mapping[str, Sequence[str]] = field(default_factory=dict)
     disable_exec: bool = False
+    policy: NodePolicy = ANYTHING
     central: bool = False
     """Whether jobs are those of users who do not own this host."""
 
@@ -96,8 +98,11 @@ class Poller:
         self._reports.deliver()
         self._ownership.close()
 
-    def tick(self) -> None:
-        """Read what is wanted once, and act on it. A board that is away changes nothing."""
+    def tick(self) -> float | None:
+        """Read what is wanted once, and act on it. A board that is away changes nothing.
+
+        Returns after how many seconds the board wants to be asked again, if it said so.
+        """
         self._reports.deliver()
         with self._known.lock:
             read_at = self._known.changes
@@ -109,11 +114,11 @@ class Poller:
             documents = self._board.wanted()
         except BoardUnavailable as error:
             self._note_away(str(error))
-            return
+            return error.retry_after_seconds
         except FreezerError as error:
             log.error("The API refuses this client: %s", error)  # noqa: TRY400  # no trace needed
             self._registered = True
-            return
+            return None
         self._note_away("")
         self._runs.renew_leases()
         self._learn_owners()
@@ -127,6 +132,7 @@ class Poller:
                     self._known.arm(known)
             jobs = [known.job for known in self._known.by_id.values()]
         self._watch.look(jobs)
+        return None
 
     def fire(self, job_id: str) -> None:
         """The job is due: run it, and see what follows."""
@@ -205,7 +211,11 @@ class Poller:
             return None
         rules = self.rules
         if reason := refusal(
-            job, rules.capabilities, disable_exec=rules.disable_exec, central=rules.central
+            job,
+            rules.capabilities,
+            disable_exec=rules.disable_exec,
+            central=rules.central,
+            policy=rules.policy,
         ):
             self._known.refuse(job_id, reason)
             return None

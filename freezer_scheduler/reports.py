@@ -14,6 +14,8 @@ from freezer_scheduler.journal import Journal, Letter
 
 log = logging.getLogger(__name__)
 
+_MOST_FAILURES = 3
+
 STATE, BACKUP, SESSION_END, RUN_END = "state", "backup", "session-end", "run-end"
 
 
@@ -32,6 +34,8 @@ class Reports:
         self._sending = sending or threading.Lock()
         self._announce: Callable[[], object] = self.deliver
         self._away = False
+        self._stuck: dict[str, None] = {}
+        """The jobs whose report the board could not take lately; the longest waiting first."""
 
     def leave_delivery(self, wake: Callable[[], object] | None) -> None:
         """From now on only write reports down and call `wake`, whose owner will `deliver`.
@@ -124,22 +128,40 @@ class Reports:
         self._announce()
 
     def _deliver(self) -> bool:
+        """The letters of one job in order. One that the board cannot take now holds up its job only.
+
+        So the jobs that are stuck come after all others, and after some failures the board is left
+        alone until the next time: each costs it, and us, several tries.
+        """
         with self._sending:
-            for letter in self._journal.letters():
-                if not self._journal.tried(letter.number):
+            failed: set[str] = set()
+            waiting = list(self._stuck)
+            place = {job_id: number for number, job_id in enumerate(waiting, start=1)}
+            letters = sorted(
+                self._journal.letters(), key=lambda letter: place.get(letter.job_id, 0)
+            )
+            for letter in letters:
+                if letter.job_id in failed or not self._journal.tried(letter.number):
                     continue
                 try:
                     self._send(letter)
                 except BoardUnavailable as error:
                     self._note(away=True, reason=str(error))
-                    return False
+                    failed.add(letter.job_id)
+                    self._stuck.pop(letter.job_id, None)
+                    self._stuck[letter.job_id] = None
+                    if not error.answered or len(failed) >= _MOST_FAILURES:
+                        return False
+                    continue
                 except BoardRefused as error:
                     log.error(  # noqa: TRY400  # what was refused is said; a trace adds nothing
                         "A report (%s) of job %s was refused: %s", letter.kind, letter.job_id, error
                     )
                 self._journal.delivered(letter.number)
-            self._note(away=False, reason="")
-            return True
+            self._stuck = {job_id: None for job_id in self._stuck if job_id in failed}
+            if not failed:
+                self._note(away=False, reason="")
+            return not failed
 
     def _send(self, letter: Letter) -> None:
         content = letter.content

@@ -92,6 +92,14 @@ class RunResult:
     output: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Joined:
+    """The job as it runs: in its session, or outside any and why."""
+
+    job: Job
+    why: str = ""
+
+
 class Runner:
     """Runs jobs on `slots` places at once; a job that pauses between tries gives up its place.
 
@@ -106,18 +114,28 @@ class Runner:
         new_agent: Callable[[Job], Agent],
         slots: int,
         clock: Clock,
+        session_required: bool = False,
         pause: Callable[[Run, float], None] = lambda run, seconds: run.pause(seconds),
     ) -> None:
+        """`session_required`: a job whose session cannot be started is not run outside of it."""
         self._board = board
         self._pause = pause
         self._reports = reports
         self._new_agent = new_agent
         self._clock = clock
+        self._session_required = session_required
         self._slots = threading.BoundedSemaphore(slots)
 
     def run(self, job: Job, run: Run, on_start: Callable[[int], None]) -> RunResult:
         """Run the job to its end. Never raises for what the job or its agent do."""
-        job = self._joined(job, run)
+        joined = self._joined(job, run)
+        if joined.why and self._session_required:
+            return replace(_skipped(job, run, joined.why), job=joined.job)
+        if joined.why:
+            log.warning(
+                "job %s runs outside its session %s: %s", job.job_id, job.session_id, joined.why
+            )
+        job = joined.job
         result = self._carried_out(job, run, on_start)
         if job.session_id:
             self._reports.session_end(job, result.result)
@@ -207,10 +225,10 @@ class Runner:
         )
         self._reports.backup(job.job_id, {**report, **of_session})
 
-    def _joined(self, job: Job, run: Run) -> Job:
+    def _joined(self, job: Job, run: Run) -> _Joined:
         """The job with the tag of the session's run; without session if that cannot be joined."""
         if not job.session_id:
-            return job
+            return _Joined(job=job)
         why, tag = "", job.session_tag
         for attempt in range(_SESSION_TRIES):
             if attempt:
@@ -227,14 +245,22 @@ class Runner:
                 why = str(error)
                 break
             if place.result == "success":
-                return replace(job, session_tag=place.session_tag)
+                return _Joined(job=replace(job, session_tag=place.session_tag))
             why = place.result
             if why == SessionOutcome.OUT_OF_SYNC:
                 # Known from now on: next time the job is in step, whoever of the session is first.
                 tag = place.session_tag
-        log.warning("job %s runs outside its session %s: %s", job.job_id, job.session_id, why)
         # Neither its end nor its backup may count as a part of an earlier run.
-        return replace(job, session_id="", session_tag=tag)
+        return _Joined(job=replace(job, session_id="", session_tag=tag), why=why)
+
+
+def _skipped(job: Job, run: Run, why: str) -> RunResult:
+    """The run that was not begun: a set of backups without this node is better seen than had."""
+    if run.aborted:
+        return _aborted(job)
+    error = f"not run: its session {job.session_id} could not be started: {why}"
+    log.error("job %s: %s", job.job_id, error)
+    return RunResult(job=job, result=JobResult.FAIL, error=error)
 
 
 def _judged(job: Job, action: Action, run: Run, outcome: Outcome) -> RunResult:

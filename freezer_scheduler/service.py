@@ -7,8 +7,10 @@ from typing import Protocol
 
 from freezer_model.errors import FreezerError
 from freezer_scheduler.journal import Journal
+from freezer_scheduler.pace import Pace
 from freezer_scheduler.poller import Poller, Rules
 from freezer_scheduler.reports import Reports
+from freezer_scheduler.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,8 @@ class Scheduler:
         reports: Reports,
         interval_seconds: float,
         close: Callable[[], None],
+        pace: Pace = Pace(),  # noqa: B008  # a frozen value
+        supervision: Supervision = Supervision(),  # noqa: B008  # a frozen value
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._poller = poller
@@ -54,6 +58,8 @@ class Scheduler:
         self._reports = reports
         self._interval_seconds = interval_seconds
         self._close = close
+        self._pace = pace
+        self._supervision = supervision
         self._monotonic = monotonic
 
     def run(self, signals: LifeSignals) -> None:
@@ -64,10 +70,14 @@ class Scheduler:
                 # Reports of running jobs are delivered by this thread: a slow API holds up no job.
                 self._reports.leave_delivery(signals.wake)
                 self._poller.start()
+                self._supervision.ready()
+                pause = self._pace.first(self._interval_seconds)
                 while not signals.is_stopping():
-                    self._tick()
-                    self._deliver_until_next_tick(signals)
+                    self._deliver_meanwhile(signals, pause)
+                    if not signals.is_stopping():
+                        pause = self._tick()
                 log.info("Stopping")
+                self._supervision.stopping()
             finally:
                 self._reports.leave_delivery(None)
                 self._poller.close(grace_seconds=STOP_GRACE_SECONDS)
@@ -80,23 +90,35 @@ class Scheduler:
         self._poller.rules = rules
         self._interval_seconds = interval_seconds
 
-    def _deliver_until_next_tick(self, signals: LifeSignals) -> None:
-        next_tick = self._monotonic() + self._interval_seconds
+    def _deliver_meanwhile(self, signals: LifeSignals, seconds: float) -> None:
+        next_tick = self._monotonic() + seconds
         while not signals.is_stopping():
+            self._supervision.alive()
             remaining = next_tick - self._monotonic()
             if remaining <= 0:
                 return
-            signals.wait(remaining)
+            signals.wait(self._supervision.longest_silence(remaining))
             if signals.take_reload():
                 log.info("Reading the jobs anew, as asked")
                 return
             self._reports.deliver()
 
-    def _tick(self) -> None:
+    def _tick(self) -> float:
+        """Look at the jobs once; the seconds to wait after it."""
+        began = time.monotonic()
+        retry_after = None
         try:
-            self._poller.tick()
+            retry_after = self._poller.tick()
         except FreezerError as error:
             log.error("%s", error)  # noqa: TRY400  # a sentence for the operator, no trace
         except Exception:
             # A defect that one job brings to light must not end all others.
             log.exception("This look at the jobs failed")
+        pause = self._pace.next(
+            self._interval_seconds,
+            took_seconds=time.monotonic() - began,
+            retry_after_seconds=retry_after,
+        )
+        if pause > 2 * self._interval_seconds:
+            log.info("The API is slow or asked for it: the next look is in %.0f s", pause)
+        return pause

@@ -28,6 +28,9 @@ Optional suites:
   docs            build the manual and the API reference with Sphinx, warnings being errors
   hostile         at least 20,000 requests that Schemathesis makes up, to SQLite and to Elasticsearch
   slow            the tests that take more than ten seconds each
+  faults          kill the agent at 200 random moments on each of three kinds of storage, and let
+                  connections, servers and disks fail under it (FREEZER_FAULT_SEED, about an hour)
+  former          backups made and restored by freezer 19.0.0 itself, on a disk and on a real Swift
   simulation      1,000 simulated machines with 10 jobs each for 30 days (about half an hour)
   sessions        200 runs of a session over three real schedulers that are killed and stopped
                   meanwhile, with wrong clocks, on Elasticsearch
@@ -49,7 +52,7 @@ while [ $# -gt 0 ]; do
         --suite)
             shift
             case ${1:-} in
-                docs | hostile | slow | cluster | simulation | sessions) suites+=("$1") ;;
+                docs | hostile | slow | faults | former | cluster | simulation | sessions) suites+=("$1") ;;
                 *)
                     echo "There is no suite '${1:-}'. Try: tools/test.sh --help" >&2
                     exit 2
@@ -160,7 +163,7 @@ run_tests() {
     if $fast; then
         arguments+=(tests/unit -m "not service and not slow")
     else
-        for mark in hostile slow cluster simulation sessions; do
+        for mark in hostile slow faults former cluster simulation sessions; do
             wants "$mark" || left_out+="${left_out:+ and }not $mark"
         done
         arguments+=(-m "$left_out")

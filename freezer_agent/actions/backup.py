@@ -17,6 +17,7 @@ from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.chains import choose_base, choose_id
 from freezer_agent.catalog.copies import Copies
 from freezer_agent.catalog.joint_lock import Lock
+from freezer_agent.catalog.unfinished import UnfinishedCopies
 from freezer_agent.consistency import consistent_tree, tree_checksum
 from freezer_agent.engines.base import Engine, EngineState, SourceNotes
 from freezer_agent.errors import Damaged, ObjectNotFound, StorageError, StreamError
@@ -73,6 +74,7 @@ class BackupAction:
         copies: Copies,
         names: Sequence[BackupName],
         lock: Lock,
+        unfinished: UnfinishedCopies,
         engine: Engine,
         codings: Codings,
         mode: Mode,
@@ -87,6 +89,7 @@ class BackupAction:
         self._copies = copies
         self._names = names
         self._lock = lock
+        self._unfinished = unfinished
         self._engine = engine
         self._codings = codings
         self._mode = mode
@@ -99,6 +102,7 @@ class BackupAction:
         """Make the backup, then remove old ones if asked."""
         warnings = [*self._codings.remarks]
         with self._storage, self._locked(), tempfile.TemporaryDirectory("-freezer") as work:
+            warnings += self._cleaned()
             started_at = self._clock()
             choice = self._choose(Path(work), started_at, warnings)
             backup = choice.backup
@@ -139,6 +143,12 @@ class BackupAction:
         else:
             with self._lock.held():
                 yield
+
+    def _cleaned(self) -> list[str]:
+        """Remove what a former run of this set left half made or half removed; tell of it."""
+        if self._request.dry_run:
+            return []
+        return [str(one) for one in self._unfinished.clean(self._names)]
 
     def _choose(
         self,
@@ -210,13 +220,22 @@ class BackupAction:
         if self._request.dry_run:
             return self._stream_away(coding, state, notes)
         try:
+            self._unfinished.begin(backup)
             stored = self._write(backup, coding, state, notes)
             published = {**self._published(backup, notes, stored, started_at), **choice.base}
             self._catalog.publish(backup, coding.completed(published))
         except BaseException as error:
             error.add_note(self._discard(backup))
             raise
+        self._end(backup)
         return stored
+
+    def _end(self, backup: Backup) -> None:
+        """The backup is complete: a mark that stays is looked through by the next run."""
+        try:
+            self._unfinished.end(backup)
+        except StorageError as error:
+            log.warning("%s is complete, but still marked as unfinished: %s", backup.label, error)
 
     def _write(
         self, backup: Backup, coding: Coding, state: EngineState, notes: SourceNotes
@@ -313,10 +332,11 @@ class BackupAction:
         """Remove what the failed run has stored, and say in a sentence what came of it."""
         try:
             self._catalog.remove([backup])
+            self._unfinished.end(backup)
         except StorageError as error:
             return (
                 f"What it stored as {backup.label} counts as no backup, but could not be removed: "
-                f"{error}. Action admin will remove it."
+                f"{error}. The next run will remove it."
             )
         return "Nothing of this backup is left in the storage."
 
@@ -326,10 +346,11 @@ class BackupAction:
         done: list[Pruned] = []
         if rule is None:
             return Pruned(chains=())
-        for catalog in self._copies.catalogs:
+        for catalog, unfinished in zip(self._copies.catalogs, self._unfinished.copies, strict=True):
             try:
                 pruned = prune(
                     catalog,
+                    unfinished,
                     self._names,
                     rule,
                     self._clock,

@@ -13,6 +13,7 @@ from freezer_agent.catalog.catalog import Catalog, Orphan
 from freezer_agent.catalog.chains import group_into_chains
 from freezer_agent.catalog.lock import SetLock
 from freezer_agent.catalog.retention import ChainVerdict, Verdict, choose_kept
+from freezer_agent.catalog.unfinished import Freed, Unfinished
 from freezer_agent.requests import PruneRequest, RemovalRule
 from freezer_agent.storages.base import Storage
 from freezer_model.clock import Clock
@@ -49,6 +50,7 @@ class Pruned:
 
 def prune(
     catalog: Catalog,
+    unfinished: Unfinished,
     names: Sequence[BackupName],
     rule: RemovalRule,
     clock: Clock,
@@ -69,7 +71,7 @@ def prune(
         chain, word = verdict.chain, "remove" if verdict.remove else "keep"
         log.info("%s the chain of %s: %s", word, chain.backups[0].label, verdict.reason)
         if verdict.remove and not dry_run:
-            catalog.remove(chain.backups)
+            unfinished.remove(chain.backups)
     return Pruned(chains=verdicts)
 
 
@@ -84,6 +86,7 @@ class PruneAction:
         catalog: Catalog,
         names: Sequence[BackupName],
         lock: SetLock,
+        unfinished: Unfinished,
         clock: Clock,
         remove_leftovers: Callable[[], Sequence[object]],
     ) -> None:
@@ -92,6 +95,7 @@ class PruneAction:
         self._catalog = catalog
         self._names = names
         self._lock = lock
+        self._unfinished = unfinished
         self._clock = clock
         self._remove_leftovers = remove_leftovers
 
@@ -99,8 +103,10 @@ class PruneAction:
         """Remove under the lock of the set. With dry_run only say what would be removed."""
         request = self._request
         with self._storage, self._locked():
+            cleaned = [] if request.dry_run else self._unfinished.clean(self._names)
             pruned = prune(
                 self._catalog,
+                self._unfinished,
                 self._names,
                 request.removal,
                 self._clock,
@@ -114,7 +120,7 @@ class PruneAction:
                     log.warning("removing what a dead run left behind: %s", orphan.label)
                     self._catalog.remove_orphan(orphan)
                 leftovers = self._remove_leftovers()
-        return self._report(pruned, orphans, len(leftovers))
+        return self._report(pruned, cleaned, orphans, len(leftovers))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -124,7 +130,13 @@ class PruneAction:
             with self._lock.held():
                 yield
 
-    def _report(self, pruned: Pruned, orphans: Sequence[Orphan], leftovers: int) -> Report:
+    def _report(
+        self,
+        pruned: Pruned,
+        cleaned: Sequence[Freed],
+        orphans: Sequence[Orphan],
+        leftovers: int,
+    ) -> Report:
         verdicts = [verdict for chain in pruned.chains for verdict in chain.verdicts]
         return Report(
             document={
@@ -133,12 +145,19 @@ class PruneAction:
                 "hostname": self._names[0].host,
                 "dry_run": self._request.dry_run,
                 "removed_backups": pruned.removed,
-                "removed_orphans": [orphan.label for orphan in orphans],
-                "removed_temporary_files": leftovers,
+                "removed_orphans": [
+                    *(one.label for one in orphans),
+                    *(one.label for one in cleaned),
+                ],
+                "removed_temporary_files": leftovers + sum(one.pieces for one in cleaned),
                 "backups": [_document(verdict) for verdict in verdicts],
                 "orphans": [
                     {"backup": one.label, "size": one.size_bytes, "objects": len(one.keys)}
                     for one in orphans
+                ]
+                + [
+                    {"backup": one.label, "size": one.size_bytes, "objects": one.objects}
+                    for one in cleaned
                 ],
                 "chains": [
                     {
@@ -156,7 +175,8 @@ class PruneAction:
                 + [
                     ("remove", one.label, "", local_time(one.taken_at), "left by a dead run")
                     for one in orphans
-                ],
+                ]
+                + [("remove", one.label, "", "", "left by an interrupted run") for one in cleaned],
             ),
         )
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,20 +12,19 @@ from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.lock import SetLock
 from freezer_agent.errors import NoBackupBefore
 from freezer_agent.pipeline.coding import SEAL_FORMAT
+from freezer_agent.pipeline.rekeying import Step
 from freezer_agent.requests import RekeyRequest
 from freezer_agent.storages.base import Storage
 
 log = logging.getLogger(__name__)
 
-Rekeyed = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
-"""From a backup's place and metadata to its new metadata; None if it is as wanted already."""
-
 
 @dataclass(slots=True, kw_only=True)
 class _Plan:
-    """What is to be written, and what is not."""
+    """What is to be written, step by step, and what is not."""
 
-    changes: list[tuple[Backup, Mapping[str, Any]]] = field(default_factory=list)
+    rounds: list[list[tuple[Backup, Mapping[str, Any]]]]
+    changed: list[Backup] = field(default_factory=list)
     unchanged: list[Backup] = field(default_factory=list)
     not_sealed: list[Backup] = field(default_factory=list)
 
@@ -34,8 +33,9 @@ class RekeyAction:
     """Give every sealed backup of a set other key slots.
 
     All of them are opened, and their new metadata made and tried, before the first is written: a
-    wrong key changes nothing. Each is then replaced in one atomic write, so a run that dies leaves
-    some backups with the old slots and some with the new, and doing it again completes it.
+    wrong key changes nothing. Each is then replaced in one atomic write, and all of them get what
+    one step gives before any gets what the next takes away. So a run that dies leaves chains of
+    which every level opens with one and the same key, and doing it again completes it.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class RekeyAction:
         catalog: Catalog,
         names: Sequence[BackupName],
         lock: SetLock,
-        rekeyed: Rekeyed,
+        steps: Sequence[Step],
     ) -> None:
         self._request = request
         self._storage = storage
         self._catalog = catalog
         self._names = names
         self._lock = lock
-        self._rekeyed = rekeyed
+        self._steps = steps
 
     def run(self) -> Report:
         """Plan and write under the lock of the set. With dry_run only plan."""
@@ -72,7 +72,7 @@ class RekeyAction:
                 yield
 
     def _planned(self) -> _Plan:
-        plan = _Plan()
+        plan = _Plan(rounds=[[] for _ in self._steps])
         chains = self._catalog.chains(self._names)
         if not chains:
             raise NoBackupBefore(str(self._names[0]), None)
@@ -81,27 +81,34 @@ class RekeyAction:
             if metadata.get("encryption_format") != SEAL_FORMAT:
                 plan.not_sealed.append(backup)
                 continue
-            changed = self._rekeyed(self._catalog.place(backup), metadata)
-            if changed is None:
-                plan.unchanged.append(backup)
-            else:
-                plan.changes.append((backup, changed))
+            self._plan_one(plan, backup, metadata)
         return plan
 
+    def _plan_one(self, plan: _Plan, backup: Backup, metadata: Mapping[str, Any]) -> None:
+        place, latest = self._catalog.place(backup), metadata
+        for step, changes in zip(self._steps, plan.rounds, strict=True):
+            changed = step(place, latest)
+            if changed is not None:
+                changes.append((backup, changed))
+                latest = changed
+        (plan.unchanged if latest is metadata else plan.changed).append(backup)
+
     def _write(self, plan: _Plan) -> None:
-        for number, (backup, metadata) in enumerate(plan.changes):
+        count = sum(map(len, plan.rounds))
+        everything = (change for changes in plan.rounds for change in changes)
+        for number, (backup, metadata) in enumerate(everything):
             try:
                 self._catalog.publish(backup, metadata)
             except BaseException as error:
                 error.add_note(
-                    f"{number} of {len(plan.changes)} backups have their new keys, the others the "
-                    "old ones; all of them open. Do it again to change the rest."
+                    f"{number} of {count} changes were made. Every backup opens, with the old keys "
+                    "or with the new ones. Do it again to complete it."
                 )
                 raise
             log.info("%s has new key slots", backup.label)
 
     def _report(self, plan: _Plan) -> Report:
-        changed = [backup for backup, _ in plan.changes]
+        changed = plan.changed
         warnings = [
             f"{backup.label} is not sealed: its encryption cannot be changed"
             for backup in plan.not_sealed

@@ -13,6 +13,7 @@ from freezer_agent.catalog.backup import Backup, BackupName
 from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.chains import choose_restore_chain
 from freezer_agent.catalog.lock import SetLock
+from freezer_agent.catalog.unfinished import Unfinished
 from freezer_agent.consistency import tree_checksum
 from freezer_agent.engines.base import Browsable, Engine, SourceNotes
 from freezer_agent.engines.selection import Selection
@@ -40,6 +41,7 @@ class RestoreAction:
         catalog: Catalog,
         names: Sequence[BackupName],
         lock: SetLock,
+        unfinished: Unfinished,
         engine: Engine,
         browsable: Browsable,
         reader: Reader,
@@ -52,6 +54,7 @@ class RestoreAction:
         self._catalog = catalog
         self._names = names
         self._lock = lock
+        self._unfinished = unfinished
         self._engine = engine
         self._browsable = browsable
         self._reader = reader
@@ -185,4 +188,6 @@ class RestoreAction:
         if rule is None:
             return Pruned(chains=())
         with contextlib.nullcontext() if dry_run else self._lock.held():
-            return prune(self._catalog, self._names, rule, self._clock, dry_run=dry_run)
+            return prune(
+                self._catalog, self._unfinished, self._names, rule, self._clock, dry_run=dry_run
+            )

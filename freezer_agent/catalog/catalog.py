@@ -126,6 +126,15 @@ class Catalog:
         """
         self._storage.write(layout.metadata(self._engine, backup), [written(document) + b"\n"])
 
+    def is_published(self, backup: Backup) -> bool:
+        """Whether the metadata object is there, whatever it holds and whatever listings say."""
+        try:
+            for _ in self._storage.read(layout.metadata(self._engine, backup)):
+                return True
+        except ObjectNotFound:
+            return False
+        return True
+
     def data_size(self, backup: Backup) -> int:
         """The stored size of the stream. ObjectNotFound if it is not there."""
         wanted = layout.data(self._engine, backup)

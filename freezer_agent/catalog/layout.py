@@ -8,6 +8,7 @@ The layout is the one that freezer has written since release 4, so that chains a
     metadata/ENGINE/HOST_NAME/LEVEL0_TIME/LEVEL_TIME/metadata
     locks/HOST_NAME/lock                                         (ours; no release looks there)
     checks/HOST_NAME/checks                                      (the same)
+    unfinished/HOST_NAME/ENGINE/LEVEL0_TIME/LEVEL_TIME           (the same)
 """
 
 import re
@@ -46,7 +47,7 @@ def index(engine: str, backup: Backup) -> str:
 
 def metadata(engine: str, backup: Backup) -> str:
     """The small object whose presence makes the backup count."""
-    return f"{metadata_folder(engine, backup.name)}/{_folder(backup.id)}/metadata"
+    return f"{metadata_folder_of(engine, backup)}/metadata"
 
 
 def data_folder(engine: str, backup: Backup) -> str:
@@ -72,6 +73,27 @@ def lock(name: BackupName) -> str:
 def checks(name: BackupName) -> str:
     """What was found when backups of the set were verified."""
     return f"checks/{name}/checks"
+
+
+def unfinished(engine: str, backup: Backup) -> str:
+    """The object that says that a backup is being made or removed."""
+    return f"{unfinished_folder(backup.name)}/{engine}/{_folder(backup.id)}"
+
+
+def unfinished_folder(name: BackupName) -> str:
+    """What says so of all backups of one set."""
+    return f"unfinished/{name}"
+
+
+def metadata_folder_of(engine: str, backup: Backup) -> str:
+    """Where the metadata object of one backup lies."""
+    return f"{metadata_folder(engine, backup.name)}/{_folder(backup.id)}"
+
+
+def parse_unfinished(engine: str, name: BackupName, key: str) -> BackupId | None:
+    """The backup that an object below `unfinished_folder` speaks of; None for a stranger."""
+    start = f"{unfinished_folder(name)}/{engine}/"
+    return _id_of(key.removeprefix(start)) if key.startswith(start) else None
 
 
 def parse_metadata(engine: str, name: BackupName, key: str) -> BackupId | None:

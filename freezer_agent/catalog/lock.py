@@ -19,7 +19,13 @@ from pathlib import Path
 
 from freezer_agent.catalog import layout
 from freezer_agent.catalog.backup import BackupName
-from freezer_agent.errors import BackupLocked, ObjectExists, ObjectNotFound, StorageError
+from freezer_agent.errors import (
+    BackupLocked,
+    ObjectExists,
+    ObjectNotFound,
+    StorageError,
+    StorageFull,
+)
 from freezer_agent.storages.base import Storage
 from freezer_model.clock import Clock
 
@@ -120,6 +126,8 @@ class SetLock:
         self._taken_at = self._renewed_at = now
         try:
             self._storage.create(self._key, self._document(now))
+        except StorageFull as error:
+            self._do_without_object(error)
         except ObjectExists as error:
             held = self._read_object()
             if held is not None and not self._is_stale(held):
@@ -130,6 +138,13 @@ class SetLock:
                 self._storage.create(self._key, self._document(now))
             except ObjectExists as again:
                 raise self._refusal(self._read_object()) from again
+
+    def _do_without_object(self, error: StorageFull) -> None:
+        """Go on with the lock of this host only: what is removed now is what makes room."""
+        held = self._read_object()
+        if held is not None and not self._is_stale(held):
+            raise self._refusal(held) from error
+        log.warning("no room for the lock of backup %s, other hosts do not see it", self._name)
 
     def _release(self) -> None:
         try:

@@ -18,6 +18,9 @@ from freezer_agent.pipeline.key_slots import (
 from freezer_agent.pipeline.keys import Keys
 from freezer_agent.pipeline.sealed_coding import check_digest, open_metadata, with_slots
 
+Step = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
+"""From a backup's place and metadata to its new metadata; None if it is as wanted already."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Openers:
@@ -25,6 +28,10 @@ class Openers:
 
     pass_phrases: tuple[bytes, ...] = field(default=(), repr=False)
     recipients: tuple[X25519PublicKey, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.pass_phrases or self.recipients)
 
 
 class Rekeying:
@@ -46,6 +53,31 @@ class Rekeying:
         self._added = added
         self._removed = removed
         self._random_bytes = random_bytes
+
+    def steps(self) -> list["Step"]:
+        """What is to be done to all backups of a set, one step after the other.
+
+        Keys come for all of them before any goes: however far a run got, there is a key that opens
+        every level of every chain.
+        """
+        if not self._added or not self._removed:
+            return [self.rekeyed]
+        adding = Rekeying(
+            keys=self._keys,
+            added=self._added,
+            removed=Openers(),
+            random_bytes=self._random_bytes,
+        )
+        return [adding.rekeyed_if_there_is_room, self.rekeyed]
+
+    def rekeyed_if_there_is_room(
+        self, place: str, metadata: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """As `rekeyed`, but None if there would be too many slots."""
+        try:
+            return self.rekeyed(place, metadata)
+        except RequestInvalid:
+            return None
 
     def rekeyed(self, place: str, metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The metadata to store in place of the old; None if it has the wanted slots already.

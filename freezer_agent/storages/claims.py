@@ -50,13 +50,44 @@ class Claims(Protocol):
         ...
 
 
+class Claimant(Protocol):
+    """Who claims. Lets others on this host see that a claim is of a process that has ended."""
+
+    token: str
+    """A word for this process that may be part of a name."""
+
+    def is_gone(self, token: str) -> bool:
+        """Whether the process of another claim surely has ended."""
+        ...
+
+
+class Anybody:
+    """A claimant that cannot tell."""
+
+    token = "any"  # noqa: S105 - a word, no secret
+
+    def is_gone(self, token: str) -> bool:
+        """Never known."""
+        del token
+        return False
+
+
+ANYBODY = Anybody()
+
+
 def is_hidden(name: str) -> bool:
     """Whether the name is that of a claim, which no listing shows."""
     return name.rpartition("/")[2].startswith(HIDDEN)
 
 
 def create_alone(
-    claims: Claims, key: str, name: str, create: Callable[[], None], sleep: Callable[[float], None]
+    claims: Claims,
+    key: str,
+    name: str,
+    create: Callable[[], None],
+    sleep: Callable[[float], None],
+    *,
+    claimant: Claimant = ANYBODY,
 ) -> None:
     """Call `create` while nobody else does for the same name; ObjectExists if somebody else may.
 
@@ -65,11 +96,11 @@ def create_alone(
     folder, slash, last = name.rpartition("/")
     digest = hashlib.sha256(last.encode()).hexdigest()[:16]
     prefix = f"{folder}{slash}{HIDDEN}claim-{digest}-"
-    mine = f"{prefix}{secrets.token_hex(8)}"
+    mine = f"{prefix}{secrets.token_hex(8)}-{claimant.token}"
     claims.put_claim(mine)
     try:
         for _ in range(_ROUNDS):
-            rivals = _rivals(claims, prefix, mine)
+            rivals = _rivals(claims, prefix, mine, claimant)
             if not rivals:
                 create()
                 return
@@ -81,14 +112,15 @@ def create_alone(
     raise StorageUnavailable(f"cannot create {key!r}: another agent has been at it for too long")
 
 
-def _rivals(claims: Claims, prefix: str, mine: str) -> list[str]:
+def _rivals(claims: Claims, prefix: str, mine: str, claimant: Claimant) -> list[str]:
     found = {claim.name: claim.made_at for claim in claims.claims(prefix)}
     made_at = found.pop(mine, None)
     if made_at is None:
         raise StorageUnavailable("the storage does not list yet what it has stored")
     rivals = []
     for name, other_made_at in found.items():
-        if made_at - other_made_at > _VALID:
+        token = name.removeprefix(prefix).partition("-")[2]
+        if made_at - other_made_at > _VALID or claimant.is_gone(token):
             claims.remove_claim(name)
         else:
             rivals.append(name)

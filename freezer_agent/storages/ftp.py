@@ -11,7 +11,7 @@ import hashlib
 import secrets
 import socket
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -151,10 +151,22 @@ class Ftp:
 
         Only where the server tells the time of its files (MLSD).
         """
+        oldest = self._clock() - _LEFT_AFTER
+        return self._remove_temporary(
+            self._root_path(),
+            lambda entry: entry.modified_at is not None and entry.modified_at < oldest,
+        )
+
+    def remove_pieces(self, folder: str) -> _Names:
+        """Remove the temporary files below a folder that nobody writes to, and say which."""
+        parts = map(_sent, folder_parts(folder))
+        top = "/".join([self._root_path(), *parts])
+        return attempt(lambda: self._remove_temporary(top, lambda _: True), self._attempts)
+
+    def _remove_temporary(self, top: str, is_left: Callable[[FtpEntry], bool]) -> _Names:
         removed = []
-        for folder, entry in self._walk(self._root_path()):
-            is_left = entry.modified_at and entry.modified_at < self._clock() - _LEFT_AFTER
-            if entry.name.startswith(_TEMPORARY) and is_left:
+        for folder, entry in self._walk(top):
+            if entry.name.startswith(_TEMPORARY) and is_left(entry):
                 path = f"{folder}/{entry.name}"
                 with self._errors("clean", path):
                     self._remove(path)

@@ -124,12 +124,23 @@ class Local:
 
         A living writer holds a lock on its file, so this is safe at any time.
         """
+        return self._remove_temporary(self._root, _is_left)
+
+    def remove_pieces(self, folder: str) -> list[Path]:
+        """Remove the temporary files below a folder, and say which.
+
+        The caller knows that nobody writes there, so no lock is looked for: some network file
+        systems have none.
+        """
+        return self._remove_temporary(self._root.joinpath(*folder_parts(folder)), lambda _: True)
+
+    def _remove_temporary(self, top: Path, is_left: Callable[[Path], bool]) -> list[Path]:
         removed = []
         with self._errors("clean", ""):
-            for folder, _, names in os.walk(self._root, onerror=_raise):
+            for folder, _, names in os.walk(top, onerror=_raise):
                 for name in names:
                     path = Path(folder, name)
-                    if name.startswith(_TEMPORARY) and _is_left(path):
+                    if name.startswith(_TEMPORARY) and is_left(path):
                         path.unlink(missing_ok=True)
                         removed.append(path)
                         self._remove_empty(path.parent)

@@ -26,7 +26,7 @@ from freezer_agent.errors import (
     StorageUnavailable,
 )
 from freezer_agent.storages.base import ContainerUsage, StoredObject
-from freezer_agent.storages.claims import HIDDEN, Claim, create_alone, is_hidden
+from freezer_agent.storages.claims import ANYBODY, HIDDEN, Claim, Claimant, create_alone, is_hidden
 from freezer_agent.storages.cutting import Pace, Pieces, segments
 from freezer_agent.storages.keys import folder_parts, key_parts
 from freezer_agent.storages.names import Escapes
@@ -66,6 +66,7 @@ class S3:
         bucket: str,
         segment_bytes: int,
         attempts: Attempts,
+        claimant: Claimant = ANYBODY,
         pace: Pace | None = None,
         clock: Clock = utc_now,
         sleep: Callable[[float], None] = time.sleep,
@@ -75,6 +76,7 @@ class S3:
         self._prefix = f"{prefix}/" if prefix else ""
         self._part_bytes = max(segment_bytes, _LEAST_PART_BYTES)
         self._attempts = attempts
+        self._claimant = claimant
         self._pace = pace
         self._clock = clock
         self._sleep = sleep
@@ -103,7 +105,14 @@ class S3:
     def create(self, key: str, content: bytes) -> None:
         """Store `content` unless there is an object already."""
         name = self._name(key)
-        create_alone(self, key, name, lambda: self._put_new(key, name, content), self._sleep)
+        create_alone(
+            self,
+            key,
+            name,
+            lambda: self._put_new(key, name, content),
+            self._sleep,
+            claimant=self._claimant,
+        )
 
     def put_claim(self, name: str) -> None:
         """For `create`."""
@@ -150,6 +159,15 @@ class S3:
             if upload["Initiated"] < oldest:
                 _Upload(self._ask, upload["Key"], upload["UploadId"]).abort()
                 removed.append(upload["Key"])
+        return removed
+
+    def remove_pieces(self, folder: str) -> _Names:
+        """Abort the multipart uploads below a folder that nobody writes to."""
+        start = self._prefix + "".join(f"{_ESCAPES.escape(part)}/" for part in folder_parts(folder))
+        removed = []
+        for upload in list(self._uploads(start)):
+            _Upload(self._ask, upload["Key"], upload["UploadId"]).abort()
+            removed.append(upload["Key"])
         return removed
 
     def __enter__(self) -> Self:
@@ -258,7 +276,9 @@ class S3:
         given: dict[str, Any] = {}
         while True:
             try:
-                page = self._ask("list_objects_v2", "list the objects", Prefix=prefix, **given)
+                page = self._ask(
+                    "list_objects_v2", "list the objects", Prefix=prefix or self._prefix, **given
+                )
             except ObjectNotFound:
                 return  # there is no bucket yet
             yield from page.get("Contents", [])
@@ -266,12 +286,15 @@ class S3:
                 return
             given = {"ContinuationToken": page["NextContinuationToken"]}
 
-    def _uploads(self) -> Iterator[dict[str, Any]]:
+    def _uploads(self, prefix: str | None = None) -> Iterator[dict[str, Any]]:
         given: dict[str, Any] = {}
         while True:
             try:
                 page = self._ask(
-                    "list_multipart_uploads", "list the uploads", Prefix=self._prefix, **given
+                    "list_multipart_uploads",
+                    "list the uploads",
+                    Prefix=prefix or self._prefix,
+                    **given,
                 )
             except ObjectNotFound:
                 return

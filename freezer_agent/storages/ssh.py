@@ -6,6 +6,7 @@ disk and renamed. What a broken connection leaves under such a name is never lis
 """
 
 import contextlib
+import math
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -126,10 +127,18 @@ class Ssh:
 
     def remove_leftovers(self) -> _Removed:
         """Remove temporary files that nobody has written to for a day, and say which."""
-        oldest = (self._clock() - _LEFT_AFTER).timestamp()
+        return self._remove_temporary(self._root, before=(self._clock() - _LEFT_AFTER).timestamp())
+
+    def remove_pieces(self, folder: str) -> _Removed:
+        """Remove the temporary files below a folder that nobody writes to, and say which."""
+        parts = map(_bytes, folder_parts(folder))
+        top = b"/".join([self._root, *parts])
+        return attempt(lambda: self._remove_temporary(top, before=math.inf), self._attempts)
+
+    def _remove_temporary(self, top: bytes, *, before: float) -> _Removed:
         removed = []
-        for folder, entry in self._walk(self._root):
-            if entry.name.startswith(_TEMPORARY) and entry.attributes.modified_at < oldest:
+        for folder, entry in self._walk(top):
+            if entry.name.startswith(_TEMPORARY) and entry.attributes.modified_at < before:
                 path = folder + b"/" + entry.name
                 with self._errors("clean", ""):
                     sftp = self._connection.sftp()

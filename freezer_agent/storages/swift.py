@@ -26,7 +26,7 @@ from freezer_agent.errors import (
     StorageUnavailable,
 )
 from freezer_agent.storages.base import ContainerUsage, StoredObject
-from freezer_agent.storages.claims import HIDDEN, Claim, create_alone, is_hidden
+from freezer_agent.storages.claims import ANYBODY, HIDDEN, Claim, Claimant, create_alone, is_hidden
 from freezer_agent.storages.cutting import Pace, Pieces, segments
 from freezer_agent.storages.keys import folder_parts, key_parts
 from freezer_agent.storages.names import Escapes
@@ -71,6 +71,7 @@ class Swift:
         container: str,
         segment_bytes: int,
         attempts: Attempts,
+        claimant: Claimant = ANYBODY,
         pace: Pace | None = None,
         clock: Clock = utc_now,
         sleep: Callable[[float], None] = time.sleep,
@@ -80,6 +81,7 @@ class Swift:
         self._prefix = f"{prefix}/" if prefix else ""
         self._segment_bytes = segment_bytes
         self._attempts = attempts
+        self._claimant = claimant
         self._clock = clock
         self._sleep = sleep
         self._objects = LargeObjects(account, self._container, attempts, pace)
@@ -112,7 +114,14 @@ class Swift:
     def create(self, key: str, content: bytes) -> None:
         """Store `content` unless there is an object already."""
         name = self._name(key)
-        create_alone(self, key, name, lambda: self._put_new(key, name, content), self._sleep)
+        create_alone(
+            self,
+            key,
+            name,
+            lambda: self._put_new(key, name, content),
+            self._sleep,
+            claimant=self._claimant,
+        )
 
     def put_claim(self, name: str) -> None:
         """For `create`."""
@@ -166,6 +175,15 @@ class Swift:
         for group, entries in groups.items():
             if max(map(_modified_at, entries)) < oldest and not self._is_joined(group, owners):
                 removed += [entry["name"] for entry in entries]
+        attempt(lambda: self._objects.remove(removed), self._attempts)
+        return removed
+
+    def remove_pieces(self, folder: str) -> _Names:
+        """Remove the segments and claims below a folder where nobody writes and no object is."""
+        start = self._prefix + "".join(f"{_ESCAPES.escape(part)}/" for part in folder_parts(folder))
+        if any(not is_segment(entry["name"]) for entry in self._objects.listed(start)):
+            return []
+        removed = [entry["name"] for entry in self._objects.listed(start)]
         attempt(lambda: self._objects.remove(removed), self._attempts)
         return removed
 

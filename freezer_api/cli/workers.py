@@ -21,7 +21,12 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from oslo_config import cfg
 
-from freezer_api.assembly import application_from, metrics_page_from, store_from
+from freezer_api.assembly import (
+    application_from,
+    freshness_from,
+    metrics_page_from,
+    store_from,
+)
 from freezer_api.cli.metrics_folder import metrics_folder
 from freezer_api.http.middleware import REQUEST_ID_HEADER
 from freezer_api.metrics import meters
@@ -175,6 +180,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # the library has no typ
         self._read_again = read_again
         self._metrics = metrics
         self._metrics_port = metrics_port
+        self._freshness = freshness_from()
         super().__init__()
 
     def load_config(self) -> None:
@@ -184,6 +190,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # the library has no typ
 
     def reload(self) -> None:
         # In the master, before the new workers are forked.
+        before = _cluster(self._conf)
         try:
             self._conf = self._read_again()
         except (FreezerError, SystemExit) as error:
@@ -192,11 +199,14 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # the library has no typ
             )
         else:
             log.info("Reload: the configuration was read again")
+            if _cluster(self._conf) != before:
+                # What the old workers write is no news of the cluster that the new ones use.
+                self._freshness = freshness_from()
         super().reload()
 
     def load(self) -> Any:
         # Called in each worker, so that no connection is older than the fork.
-        store = store_from(self._conf)
+        store = store_from(self._conf, self._freshness)
         if self._metrics is None:
             return application_from(self._conf, store)
         folder, started_at = self._metrics.folder, self._metrics.started_at
@@ -205,6 +215,10 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # the library has no typ
             metrics_page_from(self._conf, store, folder, started_at),
             self._metrics_port,
         )
+
+
+def _cluster(conf: cfg.ConfigOpts) -> tuple[list[str], str]:
+    return conf.elasticsearch.hosts, conf.elasticsearch.index_prefix
 
 
 class _Log(Logger):  # type: ignore[misc] # the library has no type information

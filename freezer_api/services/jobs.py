@@ -142,14 +142,15 @@ class JobService:
     ) -> Stored:
         """The job with the body merged into it. Raises as `replace`, and DocumentNotFound."""
         scope = own_scope(context)
-        job = self._store.get(_JOBS, scope, job_id)
-        expected.check(job)
-        stored = job.document
         entries = body.get("job_actions")
         resolved = None
-        if entries is not None:
-            resolved = self._actions.resolve(context, entries, stored["job_actions"])
+        # What a scheduler reports of a run touches neither, and comes often.
         if entries is not None or body.get("client_id") is not None:
+            job = self._store.get(_JOBS, scope, job_id)
+            expected.check(job)
+            stored = job.document
+            if entries is not None:
+                resolved = self._actions.resolve(context, entries, stored["job_actions"])
             self._check_client(
                 context,
                 body.get("client_id") or stored["client_id"],

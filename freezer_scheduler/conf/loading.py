@@ -177,6 +177,7 @@ def _contradictions(found: Mapping[str, _Value], word: str) -> list[str]:
     if word in WITHOUT_WORK:
         return reasons
     reasons += _notice_contradictions(found)
+    reasons += _policy_contradictions(found)
     if found["centralized_scheduler"].value:
         reasons += _central_contradictions(found)
     if found["backend_url"].value and found["no_api"].value:
@@ -222,6 +223,9 @@ def _settings(found: Mapping[str, _Value], around: Surroundings) -> Settings:
         concurrent_jobs=value["concurrent_jobs"],
         capabilities=_capabilities(found),
         central=value["centralized_scheduler"],
+        session_required=value["session_required"],
+        allowed_commands=_allowed(value["allowed_commands"]),
+        allowed_paths=_allowed(value["allowed_paths"]),
         agent_program=value["agent"],
         agent_environment=_agent_environment(auth, around.environment),
         service_auth=auth,
@@ -251,6 +255,10 @@ def _capabilities(found: Mapping[str, _Value]) -> dict[str, tuple[str, ...]]:
         name: tuple(found[name].value) if found[name].rank else default[name]
         for name in CAPABILITIES
     }
+
+
+def _allowed(entries: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if entries is None else tuple(entry for entry in entries if entry)
 
 
 def _path(text: str | Path, around: Surroundings) -> Path:
@@ -335,6 +343,24 @@ def _notice_contradictions(found: Mapping[str, _Value]) -> list[str]:
     scheme = found["notify_webhook"].value.partition("://")[0]
     if scheme not in {"", "http", "https"}:
         reasons.append("--notify-webhook takes an http:// or https:// URL")
+    return reasons
+
+
+def _policy_contradictions(found: Mapping[str, _Value]) -> list[str]:
+    """A policy that says something else than meant must not look as if it protected the node."""
+    reasons = [
+        f"--allowed-paths {path!r} does not begin with a slash"
+        for path in found["allowed_paths"].value or ()
+        if path and not Path(path).is_absolute()
+    ]
+    for command in found["allowed_commands"].value or ():
+        try:
+            words = shlex.split(command)
+        except ValueError:
+            reasons.append(f"--allowed-commands {command!r} has a quote that does not end")
+            continue
+        if words == ["*"]:
+            reasons.append("--allowed-commands '*' would allow everything: leave the option out")
     return reasons
 
 

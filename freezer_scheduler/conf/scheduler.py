@@ -59,6 +59,25 @@ OPTIONS = (
         default=False,
         help="Refuse jobs with an action of the kind exec, which runs any command.",
     ),
+    cfg.BoolOpt(
+        "session-required",
+        default=False,
+        help="Do not run a job whose session cannot be started, in place of running it outside the "
+        "session. Its result is then fail.",
+    ),
+    cfg.ListOpt(
+        "allowed-commands",
+        metavar="COMMAND,COMMAND",
+        help="The commands that exec actions may run, word for word; a last word * stands for any "
+        "further words without a pipe, as in: /usr/local/bin/dump-db *. Empty allows none, no value "
+        "allows all.",
+    ),
+    cfg.ListOpt(
+        "allowed-paths",
+        metavar="DIRECTORY,DIRECTORY",
+        help="Backups and restores may only read and write below these directories, local storages "
+        "included; links and .. are resolved. Empty allows none, no value allows all.",
+    ),
     cfg.StrOpt(
         "agent",
         default="",

@@ -102,6 +102,10 @@ class Settings:
     watch: float | None = None
     debug: bool = False
     remarks: tuple[str, ...] = ()
+    session_required: bool = False
+    allowed_commands: tuple[str, ...] | None = None
+    """The commands that exec actions may run; None: every one. So with the paths."""
+    allowed_paths: tuple[str, ...] | None = None
     central: bool = False
     """Whether it runs the jobs of all projects, each by the trust of its user."""
     secrets: tuple[str, ...] = field(default=(), repr=False)

@@ -138,10 +138,19 @@ class ApiBoard:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (ApiUnavailable, CredentialsMissing, Unauthorized, Conflict) as error:
+    except ApiUnavailable as error:
+        raise BoardUnavailable(
+            str(error),
+            answered=error.status is not None,
+            retry_after_seconds=error.retry_after_seconds,
+        ) from error
+    except Conflict as error:
+        raise BoardUnavailable(str(error), answered=True) from error
+    except (CredentialsMissing, Unauthorized) as error:
         raise BoardUnavailable(str(error)) from error
     except ApiRefused as error:
-        kind = BoardUnavailable if error.status >= 500 or error.status in _LATER else BoardRefused
-        raise kind(str(error)) from error
+        if error.status >= 500 or error.status in _LATER:
+            raise BoardUnavailable(str(error), answered=True) from error
+        raise BoardRefused(str(error)) from error
     except ClientError as error:
         raise BoardUnavailable(str(error)) from error

@@ -3,14 +3,17 @@
 import uuid
 from collections.abc import Iterator
 from multiprocessing import get_context
+from typing import Any
 
 import pytest
+from elasticsearch import Elasticsearch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freezer_api.errors import StoreUnavailable
 from freezer_api.store.base import EVERYWHERE, Collection, Page, Query
 from freezer_api.store.elasticsearch import Cluster, ElasticsearchStore
+from freezer_api.store.freshness import Freshness
 from freezer_model.clock import utc_now
 from tests.contracts.document_store import (
     ALL,
@@ -31,9 +34,10 @@ from tests.contracts.document_store import (
 pytestmark = pytest.mark.service
 
 SPAWN = get_context("spawn")
+FORK = get_context("fork")
 
 
-def store_at(url: str, prefix: str, **options: int) -> ElasticsearchStore:
+def store_at(url: str, prefix: str, **options: Any) -> ElasticsearchStore:
     return ElasticsearchStore(
         Cluster(hosts=(url,)),
         index_prefix=prefix,
@@ -69,9 +73,37 @@ def adding(url: str, prefix: str, rounds: int) -> None:
     store.close()
 
 
+def new_freshness(**options: Any) -> Freshness:
+    return Freshness(lambda: uuid.uuid4().int >> 64, **options)
+
+
+def adding_with(freshness: Freshness, url: str, prefix: str, first: int, amount: int) -> None:
+    """What one worker of a service does: write, and find what it has written."""
+    store = store_at(url, prefix, freshness=freshness)
+    for number in range(first, first + amount):
+        store.insert(JOBS, str(number), job(number=number))
+        found = store.search(JOBS, OURS, Query(match=(("number", number),)), ALL)
+        assert ids(found) == [str(number)]
+    store.close()
+
+
+def without_own_refreshes(url: str, prefix: str) -> None:
+    """Let nothing be seen in the index of jobs but what somebody has refreshed."""
+    with Elasticsearch(url) as client:
+        client.indices.put_settings(index=f"{prefix}_jobs", settings={"refresh_interval": "-1"})
+
+
+def refreshes(url: str, prefix: str) -> int:
+    with Elasticsearch(url) as client:
+        answer = client.indices.stats(index=f"{prefix}_jobs", metric="refresh")
+        return int(answer["_all"]["primaries"]["refresh"]["total"])
+
+
 @pytest.fixture(scope="module")
 def module_store(elasticsearch_url: str) -> Iterator[ElasticsearchStore]:
-    store = store_at(elasticsearch_url, f"t{uuid.uuid4().hex[:12]}")
+    store = store_at(
+        elasticsearch_url, f"t{uuid.uuid4().hex[:12]}", freshness=new_freshness(now=lambda: 10**12)
+    )
     store.prepare()
     yield store
     store.remove()
@@ -150,6 +182,52 @@ def test_lists_contain_what_another_process_has_just_made(
     other.close()
 
 
+def test_workers_of_a_service_see_each_other_s_writes_at_once(
+    unmade: ElasticsearchStore, elasticsearch_url: str, index_prefix: str
+) -> None:
+    """By what they share alone: the index does not refresh itself, and time does not pass."""
+    unmade.prepare()
+    without_own_refreshes(elasticsearch_url, index_prefix)
+    freshness = new_freshness(now=lambda: 10**12)
+    ours = store_at(elasticsearch_url, index_prefix, freshness=freshness)
+    assert ours.count(JOBS, OURS, Query()) == 0
+    for number in range(5):
+        arguments = (freshness, elasticsearch_url, index_prefix, number * 8, 4)
+        others = [
+            FORK.Process(target=adding_with, args=arguments),
+            FORK.Process(
+                target=adding_with,
+                args=(freshness, elasticsearch_url, index_prefix, number * 8 + 4, 4),
+            ),
+        ]
+        for other in others:
+            other.start()
+        for other in others:
+            other.join()
+        assert [other.exitcode for other in others] == [0, 0]
+        assert len(ours.search(JOBS, OURS, Query(), ALL)) == number * 8 + 8
+    ours.close()
+
+
+def test_searches_without_news_refresh_nothing(
+    unmade: ElasticsearchStore, elasticsearch_url: str, index_prefix: str
+) -> None:
+    unmade.prepare()
+    without_own_refreshes(elasticsearch_url, index_prefix)
+    ours = store_at(elasticsearch_url, index_prefix, freshness=new_freshness(now=lambda: 10**12))
+    ours.insert(JOBS, "a", job())
+    assert ids(ours.search(JOBS, OURS, Query(), ALL)) == ["a"]
+    before = refreshes(elasticsearch_url, index_prefix)
+    for _search in range(5):
+        assert ids(ours.search(JOBS, OURS, Query(), ALL)) == ["a"]
+    assert refreshes(elasticsearch_url, index_prefix) == before
+    ours.replace(JOBS, "a", job(number=7), 1)
+    assert ids(ours.search(JOBS, OURS, Query(match=(("number", 7),)), ALL)) == ["a"]
+    ours.delete(JOBS, OURS, "a")
+    assert ours.search(JOBS, OURS, Query(), ALL) == []
+    ours.close()
+
+
 @pytest.mark.parametrize(("offset", "limit"), [(0, 25), (3, 4), (5, 5), (9, 3), (20, 9), (24, 1)])
 def test_pages_are_the_same_with_any_window(
     unmade: ElasticsearchStore, elasticsearch_url: str, index_prefix: str, offset: int, limit: int
@@ -185,8 +263,6 @@ def test_pages_beyond_ten_thousand(unmade: ElasticsearchStore) -> None:
 def test_an_alias_of_another_version_is_refused(
     unmade: ElasticsearchStore, elasticsearch_url: str, index_prefix: str
 ) -> None:
-    from elasticsearch import Elasticsearch
-
     with Elasticsearch(elasticsearch_url) as client:
         index, alias = f"{index_prefix}_jobs_v99", f"{index_prefix}_jobs"
         client.indices.create(index=index, aliases={alias: {}})
@@ -201,8 +277,6 @@ def test_an_alias_of_another_version_is_refused(
 def test_an_index_in_the_alias_s_place_is_refused(
     unmade: ElasticsearchStore, elasticsearch_url: str, index_prefix: str
 ) -> None:
-    from elasticsearch import Elasticsearch
-
     with Elasticsearch(elasticsearch_url) as client:
         client.indices.create(index=f"{index_prefix}_jobs")
         try:

@@ -27,6 +27,7 @@ from freezer_api.errors import (
 )
 from freezer_api.store.base import Query
 from freezer_api.store.elasticsearch import Cluster, ElasticsearchStore
+from freezer_api.store.freshness import Freshness
 from freezer_api.store.mappings import MAPPING_VERSION
 from freezer_model.clock import utc_now
 from tests.contracts.document_store import ALL, JOBS, OURS, ids, job
@@ -35,9 +36,12 @@ from tests.services.faulty_proxy import Fault, FaultyProxy, proxy_to
 pytestmark = pytest.mark.service
 
 
-def store_at(url: str, prefix: str, **cluster: Any) -> ElasticsearchStore:
+def store_at(
+    url: str, prefix: str, freshness: Freshness | None = None, **cluster: Any
+) -> ElasticsearchStore:
     return ElasticsearchStore(
         Cluster(hosts=(url,), **cluster),
+        freshness=freshness,
         index_prefix=prefix,
         clock=utc_now,
         new_id=lambda: uuid.uuid4().hex,
@@ -87,6 +91,30 @@ def test_a_repeated_insertion_knows_its_own_document(
     assert ids(made.search(JOBS, OURS, Query(), ALL)) == ["a"]
 
 
+@pytest.mark.usefixtures("made")
+def test_a_write_whose_answers_were_all_lost_is_seen_if_it_was_done(
+    elasticsearch_url: str,
+    proxy: tuple[str, FaultyProxy],
+    index_prefix: str,
+) -> None:
+    """By another worker of the service, which knows only that there may be news."""
+    freshness = Freshness(lambda: uuid.uuid4().int >> 64, now=lambda: 10**12)
+    writer = store_at(proxy[0], index_prefix, freshness, timeout_seconds=5, retries=0)
+    reader = store_at(elasticsearch_url, index_prefix, freshness)
+    with Elasticsearch(elasticsearch_url) as client:
+        client.indices.put_settings(
+            index=f"{index_prefix}_jobs", settings={"refresh_interval": "-1"}
+        )
+    assert reader.search(JOBS, OURS, Query(), ALL) == []
+    assert writer.ready()
+    proxy[1].faults += [Fault.NONE, Fault.ANSWER_LOST]
+    with pytest.raises(StoreUnavailable):
+        writer.insert(JOBS, "a", job())
+    assert ids(reader.search(JOBS, OURS, Query(), ALL)) == ["a"]
+    writer.close()
+    reader.close()
+
+
 def test_a_repeated_insertion_does_not_claim_another_s_document(
     shaky: ElasticsearchStore, made: ElasticsearchStore, faults: FaultyProxy
 ) -> None:
@@ -105,6 +133,55 @@ def test_a_repeated_replacement_knows_its_own_document(
     assert made.get(JOBS, OURS, "a").document == job(x=2)
     with pytest.raises(VersionConflict):
         shaky.replace(JOBS, "a", job(x=2), 1)
+
+
+def test_what_was_read_is_not_read_again_to_be_replaced(
+    shaky: ElasticsearchStore, made: ElasticsearchStore, faults: FaultyProxy
+) -> None:
+    made.insert(JOBS, "a", job(x=1))
+    before = len(faults.seen)
+    version = shaky.get(JOBS, OURS, "a").version
+    assert shaky.replace(JOBS, "a", job(x=2), version).version == 2
+    assert len(faults.seen) - before == 2
+    assert made.get(JOBS, OURS, "a").document == job(x=2)
+
+
+def test_a_replacement_of_what_was_read_knows_itself_when_its_answer_was_lost(
+    shaky: ElasticsearchStore, made: ElasticsearchStore, faults: FaultyProxy
+) -> None:
+    made.insert(JOBS, "a", job(x=1))
+    shaky.get(JOBS, OURS, "a")
+    faults.faults.append(Fault.ANSWER_LOST)
+    assert shaky.replace(JOBS, "a", job(x=2), 1).version == 2
+    assert made.get(JOBS, OURS, "a") == shaky.get(JOBS, OURS, "a")
+
+
+def test_what_changed_after_it_was_read_is_not_replaced(
+    shaky: ElasticsearchStore, made: ElasticsearchStore
+) -> None:
+    made.insert(JOBS, "a", job(x=1))
+    shaky.get(JOBS, OURS, "a")
+    made.replace(JOBS, "a", job(x=2), 1)
+    with pytest.raises(VersionConflict):
+        shaky.replace(JOBS, "a", job(x=3), 1)
+    shaky.get(JOBS, OURS, "a")
+    made.delete(JOBS, OURS, "a")
+    with pytest.raises(DocumentNotFound):
+        shaky.replace(JOBS, "a", job(x=3), 2)
+    assert ids(made.search(JOBS, OURS, Query(), ALL)) == []
+
+
+def test_what_was_made_anew_after_it_was_read_counts_as_it_is(
+    shaky: ElasticsearchStore, made: ElasticsearchStore
+) -> None:
+    """The version is the same again, so the replacement is as good as any."""
+    made.insert(JOBS, "a", job(x=1))
+    shaky.get(JOBS, OURS, "a")
+    made.delete(JOBS, OURS, "a")
+    made.insert(JOBS, "b", job())
+    made.insert(JOBS, "a", job(x=2))
+    assert shaky.replace(JOBS, "a", job(x=3), 1).version == 2
+    assert ids(made.search(JOBS, OURS, Query(), ALL)) == ["b", "a"]
 
 
 def test_a_repeated_deletion_succeeds(

@@ -50,7 +50,13 @@ class AgentCommand:
     def run(self, *words: str | Path) -> Ended:
         """Run it in this process."""
         self._capsys.readouterr()
-        status = main(["--log-file", str(self.log), *map(str, words)])
+        environment = dict(os.environ)
+        try:
+            status = main(["--log-file", str(self.log), *map(str, words)])
+        finally:
+            # The proxy of --proxy, say, is for this run and not for the tests after it.
+            os.environ.clear()
+            os.environ.update(environment)
         captured = self._capsys.readouterr()
         return Ended(status=status, stdout=captured.out, stderr=captured.err)
 

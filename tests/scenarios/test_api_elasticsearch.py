@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from elasticsearch import Elasticsearch
 
 from freezer_api.cli import manage
 from tests.fakes.api_server import Server, running
@@ -60,3 +61,26 @@ def test_waits_for_elasticsearch_and_says_so(
     assert log.count("Elasticsearch is not ready: ") >= 3
     assert log.count("Elasticsearch is ready again") >= 3
     assert "Traceback" not in log
+
+
+def test_every_worker_lists_what_another_has_just_made(
+    elasticsearch_url: str, index_prefix: str, tmp_path: Path
+) -> None:
+    """The index does not refresh itself: workers know of each other's writes."""
+    config = tmp_path / "freezer-api.conf"
+    config.write_text(
+        "[DEFAULT]\nauth_strategy = noauth\n[storage]\nbackend = elasticsearch\n[elasticsearch]\n"
+        f"hosts = {elasticsearch_url}\nindex_prefix = {index_prefix}\n"
+    )
+    with running(config, "--workers", "3") as server:
+        with Elasticsearch(elasticsearch_url) as client:
+            client.indices.put_settings(
+                index=f"{index_prefix}_sessions", settings={"refresh_interval": "-1"}
+            )
+        session = {"description": "s", "hold_off": 60, "schedule": {}}
+        for number in range(1, 16):
+            assert server.send("POST", "/v2/p/sessions", session)[0] == 201
+            for _worker in range(3):
+                status, found = server.send("GET", "/v2/p/sessions?limit=100")
+                assert (status, len(found["sessions"])) == (200, number)
+        assert manage.main(["--config-file", str(config), "db", "remove", "--yes"]) == 0

@@ -1,4 +1,4 @@
-"""A TCP proxy on the loopback that loses connections when it is told to."""
+"""A TCP proxy on the loopback that loses connections, or is slow, when it is told to."""
 
 import socket
 import threading
@@ -19,6 +19,8 @@ class CuttingProxy:
         self._lock = threading.Lock()
         self._budget: dict[str, int | None] = {"up": None, "down": None}
         self._is_last = False
+        self._never = threading.Event()
+        self.pause_seconds = 0.0
         self.connections = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -65,6 +67,8 @@ class CuttingProxy:
     def _pump(self, source: socket.socket, sink: socket.socket, way: str) -> None:
         with suppress(OSError):
             while block := source.recv(_BLOCK_BYTES):
+                if self.pause_seconds:  # a slow line
+                    self._never.wait(self.pause_seconds)
                 if self._spend(way, len(block)):
                     if self._is_last:
                         self.close()

@@ -129,10 +129,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def pass_on(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
         self.send_response_only(status)
+        # The answer to HEAD has the length of what GET would bring.
+        is_kept = self.command == "HEAD"
+        dropped = {"transfer-encoding"} if is_kept else {"transfer-encoding", "content-length"}
         for name, value in headers:
-            if name.lower() not in {"transfer-encoding", "content-length"}:
+            if name.lower() not in dropped:
                 self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
+        if not is_kept:
+            self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content if self.command != "HEAD" else b"")
 

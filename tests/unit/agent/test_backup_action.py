@@ -14,6 +14,7 @@ from freezer_agent.catalog.backup import BackupName
 from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.copies import Copies
 from freezer_agent.catalog.lock import Owner, SetLock
+from freezer_agent.catalog.unfinished import Unfinished, UnfinishedCopies
 from freezer_agent.codings import CodingChoice
 from freezer_agent.engines.base import EngineState, SourceNotes
 from freezer_agent.errors import EngineError, StorageFull, StorageUnavailable
@@ -126,6 +127,7 @@ def run(storage: Faulty, clock: Days, tmp_path: Path) -> Run:
             catalog=Catalog(storage, "tar"),
             copies=Copies([Catalog(storage, "tar")]),
             names=[NAME],
+            unfinished=UnfinishedCopies([no_pieces(storage)]),
             lock=SetLock(
                 storage=storage,
                 name=NAME,
@@ -144,6 +146,11 @@ def run(storage: Faulty, clock: Days, tmp_path: Path) -> Run:
         ).run()
 
     return run_backup
+
+
+def no_pieces(storage: Memory) -> Unfinished:
+    """Marks in a storage that leaves nothing half written."""
+    return Unfinished(storage=storage, engine="tar", remove_pieces=lambda _: [])
 
 
 def keys(storage: Memory) -> list[str]:

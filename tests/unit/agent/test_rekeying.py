@@ -109,6 +109,15 @@ def test_there_is_room_for_so_many_slots_only() -> None:
         rekeying(private(OWNER), added=of(HEIR)).rekeyed(PLACE, before)
 
 
+def test_a_full_metadata_is_changed_in_one_step() -> None:
+    before = document(*(recipient(OWNER) for _ in range(MOST_SLOTS)))
+    adding, whole = rekeying(private(OWNER), added=of(HEIR), removed=of(OWNER)).steps()
+    assert adding(PLACE, before) is None
+    changed = whole(PLACE, before)
+    assert changed is not None
+    assert open_metadata(changed, PLACE, private(HEIR)) == DATA_KEY
+
+
 def test_without_a_key_nothing_is_changed() -> None:
     with pytest.raises(WrongKey):
         rekeying(private(HEIR), removed=of(OWNER)).rekeyed(PLACE, document(recipient(OWNER)))
@@ -139,7 +148,7 @@ class Failing(Memory):
         return super().write(key, chunks)
 
 
-@pytest.mark.parametrize("written", range(4))
+@pytest.mark.parametrize("written", range(7))
 def test_a_run_that_dies_leaves_backups_that_open_and_can_be_done_again(
     written: int, tmp_path: Path
 ) -> None:
@@ -154,17 +163,17 @@ def test_a_run_that_dies_leaves_backups_that_open_and_can_be_done_again(
         backups.append(backup)
     change = rekeying(private(OWNER), added=of(HEIR), removed=of(OWNER))
     storage.room = written
-    if written < 3:
+    if written < 6:
         with pytest.raises(StorageUnavailable) as raised:
             run(storage, change, tmp_path)
-        assert f"{written} of 3" in raised.value.__notes__[0]
+        assert f"{written} of 6" in raised.value.__notes__[0]
     else:
         run(storage, change, tmp_path)
-    for number, backup in enumerate(backups):
-        key = HEIR if number < written else OWNER
-        metadata = catalog.metadata(backup)
-        assert open_metadata(metadata, catalog.place(backup), private(key)) == DATA_KEY
-    storage.room = 3
+    for key in [OWNER] * (written <= 3) + [HEIR] * (written >= 3):
+        for backup in backups:
+            metadata = catalog.metadata(backup)
+            assert open_metadata(metadata, catalog.place(backup), private(key)) == DATA_KEY
+    storage.room = 6
     run(storage, change, tmp_path)
     for backup in backups:
         open_metadata(catalog.metadata(backup), catalog.place(backup), private(HEIR))
@@ -190,5 +199,5 @@ def run(storage: Memory, change: Rekeying, folder: Path) -> None:
         catalog=Catalog(storage, "tar"),
         names=[NAME],
         lock=lock,
-        rekeyed=change.rekeyed,
+        steps=change.steps(),
     ).run()

@@ -13,6 +13,7 @@ from freezer_agent.catalog.backup import Backup, BackupId, BackupName, Chain, fi
 from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.chains import group_into_chains
 from freezer_agent.catalog.retention import ChainVerdict, choose_kept
+from freezer_agent.catalog.unfinished import Unfinished
 from freezer_agent.conf.kinds import LengthOfTime
 from freezer_agent.requests import KeepRules, RemovalRule, Span
 from freezer_agent.storages.memory import Memory
@@ -143,6 +144,7 @@ def test_a_backup_of_a_dry_run_counts_although_it_is_not_stored() -> None:
         catalog.publish(backup, {})
     pruned = prune(
         catalog,
+        Unfinished(storage=storage, engine="tar", remove_pieces=lambda _: []),
         [NAME],
         RemovalRule(keep=KeepRules(last=2)),
         lambda: day(2),

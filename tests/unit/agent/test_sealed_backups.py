@@ -17,6 +17,7 @@ from freezer_agent.catalog.backup import BackupName
 from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.copies import Copies
 from freezer_agent.catalog.lock import Owner, SetLock
+from freezer_agent.catalog.unfinished import Unfinished, UnfinishedCopies
 from freezer_agent.codings import CodingChoice
 from freezer_agent.engines.base import EngineState, SourceNotes
 from freezer_agent.engines.tar import TarEngine
@@ -93,6 +94,7 @@ class World:
             ),
             copies=Copies([Catalog(self.storage, "tar")]),
             lock=self.lock(name),
+            unfinished=UnfinishedCopies([self.unfinished()]),
             engine=self.engine,
             mode=Fs(sync=False),
             version="1",
@@ -113,6 +115,7 @@ class World:
                 **changes,
             ),
             lock=self.lock(name),
+            unfinished=self.unfinished(),
             engine=self.engine,
             browsable=TarEngine("tar"),
             reader=Reader(common["catalog"], common["codings"], Unwatched()),
@@ -131,6 +134,9 @@ class World:
             "clock": lambda: self.now,
             "progress": Unwatched(),
         }
+
+    def unfinished(self) -> Unfinished:
+        return Unfinished(storage=self.storage, engine="tar", remove_pieces=lambda _: [])
 
     def lock(self, name: BackupName) -> SetLock:
         return SetLock(

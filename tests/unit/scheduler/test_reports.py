@@ -8,7 +8,7 @@ import pytest
 
 from freezer_model.job import Job, JobEvent, JobResult, JobState, JobStatus
 from freezer_model.run import JobRun, RunStatus
-from freezer_scheduler.errors import BoardRefused
+from freezer_scheduler.errors import BoardRefused, BoardUnavailable
 from freezer_scheduler.job_boards.memory import MemoryBoard
 from freezer_scheduler.journal import Journal
 from freezer_scheduler.reports import Reports
@@ -197,6 +197,69 @@ def test_the_board_may_refuse_what_cannot_be_kept(
     monkeypatch.setattr(board, "report", refuse)
     reports.state("a", DONE, consumed=False)
     assert board.arrived == []
+
+
+class PickyBoard(LoggedBoard):
+    """Answers every report of some jobs with an error of its own."""
+
+    def __init__(self, *broken: str) -> None:
+        super().__init__()
+        self.broken = set(broken)
+        self.asked: list[str] = []
+
+    def report(self, job_id: str, changes: Mapping[str, Any], session_tag: int | None) -> None:
+        self.asked.append(job_id)
+        if job_id in self.broken:
+            raise BoardUnavailable(f"500 for {job_id}", answered=True)
+        super().report(job_id, changes, session_tag)
+
+
+def picky(journal: Journal, *broken: str) -> tuple[PickyBoard, Reports]:
+    board = PickyBoard(*broken)
+    for job_id in "abcdefg":
+        board.put({"job_id": job_id})
+    reports = Reports(board, journal)
+    reports.leave_delivery(lambda: None)
+    return board, reports
+
+
+def test_a_report_that_always_fails_holds_up_its_job_only(journal: Journal) -> None:
+    board, reports = picky(journal, "a")
+    reports.state("a", RUNNING, consumed=False)
+    reports.backup("a", {"level": 0})
+    reports.state("b", DONE, consumed=False)
+    assert not reports.deliver()
+    assert board.arrived == [("b", "completed")]
+    assert reports.undelivered_jobs() == {"a"}
+    board.broken.clear()
+    assert reports.deliver()
+    assert board.arrived == [("b", "completed"), ("a", "running"), ("a", "backup")]
+
+
+def test_many_jobs_that_fail_starve_no_other_and_are_all_tried_in_turn(journal: Journal) -> None:
+    board, reports = picky(journal, *"abcde")
+    for job_id in "abcde":
+        reports.state(job_id, RUNNING, consumed=False)
+    reports.deliver()
+    assert board.asked == ["a", "b", "c"], "after some failures the board is left alone"
+    reports.state("f", DONE, consumed=False)
+    board.asked.clear()
+    reports.deliver()
+    reports.deliver()
+    assert ("f", "completed") in board.arrived
+    assert {"d", "e", "a"} <= set(board.asked)
+    board.broken.clear()
+    assert reports.deliver()
+    assert reports.undelivered_jobs() == set()
+
+
+def test_a_board_that_does_not_answer_is_asked_once(journal: Journal) -> None:
+    board, reports = picky(journal)
+    board.available = False
+    for job_id in "abc":
+        reports.state(job_id, RUNNING, consumed=False)
+    assert not reports.deliver()
+    assert board.asked == ["a"]
 
 
 def test_the_end_of_a_run_is_sent_before_the_next_one_begins(

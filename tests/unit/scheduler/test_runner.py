@@ -357,6 +357,44 @@ def test_a_job_whose_session_cannot_be_joined_runs_outside_it(
     assert board.ended_sessions == []
 
 
+@pytest.mark.parametrize("aborted", [False, True])
+def test_a_job_that_needs_its_session_is_not_run_without(
+    runner: Runner,
+    board: MemoryBoard,
+    agents: ScriptedAgents,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    aborted: bool,
+) -> None:
+    monkeypatch.setattr(runner, "_session_required", True)
+    run = QuickRun()
+
+    def join(_job: Job) -> SessionPlace:
+        if aborted:
+            run.abort()
+        raise BoardUnavailable("away")
+
+    monkeypatch.setattr(board, "join_session", join)
+    result = runner.run(job({}, session_id="s", session_tag=4), run, ignore)
+    assert agents.called == []
+    assert board.ended_sessions == []
+    if aborted:
+        assert result.result is JobResult.ABORTED
+    else:
+        assert result.result is JobResult.FAIL
+        assert result.error == "not run: its session s could not be started: away"
+
+
+def test_a_job_that_needs_its_session_runs_in_it(
+    runner: Runner, board: MemoryBoard, agents: ScriptedAgents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_session_required", True)
+    agents.script = [OK, OK]
+    assert runner.run(job({}, session_id="s"), Run(), ignore).result is JobResult.SUCCESS
+    assert runner.run(job({}), Run(), ignore).result is JobResult.SUCCESS
+    assert board.ended_sessions == [("s", "j", JobResult.SUCCESS)]
+
+
 def test_a_job_that_lags_waits_for_the_next_run_of_its_session_and_joins_it(
     runner: Runner, agents: ScriptedAgents, board: MemoryBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,15 +1,17 @@
 """The main loop: it goes on, and whatever ends it closes all."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from freezer_scheduler.errors import BoardUnavailable, JournalUnusable
 from freezer_scheduler.job_boards.memory import MemoryBoard
 from freezer_scheduler.journal import Journal
+from freezer_scheduler.pace import Pace
 from freezer_scheduler.reports import Reports
 from freezer_scheduler.service import Scheduler
+from freezer_scheduler.supervision import Supervision
 
 if TYPE_CHECKING:
     from freezer_scheduler.poller import Poller
@@ -20,15 +22,17 @@ class ScriptedPoller:
 
     def __init__(self, *errors: BaseException | None) -> None:
         self.errors = list(errors)
+        self.retry_after: float | None = None
         self.told: list[str] = []
 
     def start(self) -> None:
         self.told.append("start")
 
-    def tick(self) -> None:
+    def tick(self) -> float | None:
         self.told.append("tick")
         if (error := self.errors.pop(0)) is not None:
             raise error
+        return self.retry_after
 
     def close(self, *, grace_seconds: float) -> None:
         assert grace_seconds > 0
@@ -40,6 +44,7 @@ class CountedSignals:
 
     def __init__(self, waits: int) -> None:
         self.waits = waits
+        self.seconds: list[float] = []
 
     def is_stopping(self) -> bool:
         return self.waits <= 0
@@ -51,11 +56,11 @@ class CountedSignals:
         return True
 
     def wait(self, seconds: float) -> None:
-        assert 0 < seconds <= 60
+        self.seconds.append(seconds)
         self.waits -= 1
 
 
-def scheduler(poller: ScriptedPoller, path: Path) -> Scheduler:
+def scheduler(poller: ScriptedPoller, path: Path, **parts: Any) -> Scheduler:
     journal = Journal(path)
     return Scheduler(
         poller=cast("Poller", poller),
@@ -63,6 +68,7 @@ def scheduler(poller: ScriptedPoller, path: Path) -> Scheduler:
         reports=Reports(MemoryBoard(), journal),
         interval_seconds=60,
         close=lambda: poller.told.append("end"),
+        **parts,
     )
 
 
@@ -70,6 +76,31 @@ def test_no_error_of_one_look_ends_it(tmp_path: Path) -> None:
     poller = ScriptedPoller(BoardUnavailable("away"), ZeroDivisionError("a defect"), None)
     scheduler(poller, tmp_path / "journal").run(CountedSignals(3))
     assert poller.told == ["start", "tick", "tick", "tick", "close", "end"]
+
+
+def test_the_first_look_is_put_off_and_the_server_heeded(tmp_path: Path) -> None:
+    poller = ScriptedPoller(None)
+    poller.retry_after = 500.0
+    signals = CountedSignals(2)
+    scheduler(poller, tmp_path / "journal", pace=Pace(jitter=lambda: 1.0)).run(signals)
+    first, second = signals.seconds
+    assert first == pytest.approx(15, abs=1)
+    assert second == pytest.approx(550, abs=1)
+
+
+def test_systemd_is_told_and_woken_for(tmp_path: Path) -> None:
+    class Line(Supervision):
+        def _say(self, state: str) -> None:
+            poller.told.append(state)
+
+    poller = ScriptedPoller(None, None)
+    signals = CountedSignals(2)
+    line = Line(address="@x", watchdog_seconds=30)
+    scheduler(poller, tmp_path / "journal", supervision=line).run(signals)
+    said = [word for word in poller.told if word != "WATCHDOG=1"]
+    assert said == ["start", "READY=1", "tick", "tick", "STOPPING=1", "close", "end"]
+    assert poller.told.count("WATCHDOG=1") == 3
+    assert signals.seconds == [10.0, 10.0], "a third of the watchdog's time"
 
 
 def test_an_interrupt_still_ends_the_agents(tmp_path: Path) -> None:
