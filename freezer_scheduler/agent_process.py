@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from typing import IO, Any
 from freezer_model.clock import utc_now
 from freezer_scheduler.errors import AgentNotFound, JobNotSupported
 from freezer_scheduler.output_logs import OutputLog
+from freezer_scheduler.process_tree import VARIABLE, end_marked
 
 log = logging.getLogger(__name__)
 
@@ -78,16 +80,6 @@ def with_trust(environment: Mapping[str, str], trust_id: str) -> dict[str, str]:
     return {**kept, "OS_TRUST_ID": trust_id}
 
 
-def process_start(pid: int) -> str | None:
-    """What the kernel says of the process's start: tells it from a later one of the same pid."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()
-    return None if len(fields) < 20 or fields[0] == "Z" else fields[19]
-
-
 class AgentProcess:
     """One call of the agent. `run` it once; `end` may come from any thread at any time."""
 
@@ -131,11 +123,12 @@ class AgentProcess:
             raise JobNotSupported(reason)
         self._output.begin(freezer_action)
         with _job_file(freezer_action) as path:
+            mark = uuid.uuid4().hex
             argv = [self._program, "--metadata-out", "-", "--config", str(path)]
             try:
                 process = subprocess.Popen(
                     argv,
-                    env=dict(self._environment),
+                    env={**self._environment, VARIABLE: mark},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
@@ -149,6 +142,9 @@ class AgentProcess:
                 return self._attend(process, max_run_seconds)
             finally:
                 _kill_group(process)
+                # What a run that went its way left running is meant to run on: a service, say.
+                if self._ended.is_set() or process.returncode < 0:
+                    end_marked(mark)
 
     def _attend(self, process: "subprocess.Popen[bytes]", max_run_seconds: int | None) -> Outcome:
         output = _Output(process, self._output)
@@ -159,7 +155,9 @@ class AgentProcess:
             output.read(_LOOK_SECONDS)
             now = time.monotonic()
             overran = overran or (deadline is not None and now >= deadline)
-            if kill_at is None and (overran or self._ended.is_set()):
+            if overran:
+                self._ended.set()
+            if kill_at is None and self._ended.is_set():
                 _signal_group(process, signal.SIGTERM)
                 kill_at = now + self._grace
             elif kill_at is not None and now >= kill_at:

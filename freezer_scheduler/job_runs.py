@@ -1,8 +1,7 @@
 """Runs the jobs that are due, and sees to what follows from how each went."""
 
 import logging
-import os
-import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -12,12 +11,13 @@ from freezer_model.job import Job, JobEvent, JobResult, JobState, JobStatus
 from freezer_model.job_events import after_run
 from freezer_model.run import JobRun
 from freezer_model.schedule import ScheduleKind
-from freezer_scheduler.agent_process import process_start
+from freezer_scheduler.agent_process import TERM_GRACE_SECONDS
 from freezer_scheduler.errors import CoordinationUnavailable, HeldElsewhere, JournalUnusable
 from freezer_scheduler.journal import Journal, UnfinishedRun
 from freezer_scheduler.known_jobs import Known, KnownJobs
 from freezer_scheduler.notices import Watch
 from freezer_scheduler.ownership import Ownership
+from freezer_scheduler.process_tree import Process, end_agents, process_start
 from freezer_scheduler.reports import Reports
 from freezer_scheduler.run_records import Held, RunRecords
 from freezer_scheduler.runner import Run, Runner, RunResult
@@ -99,11 +99,19 @@ class JobRuns:
                     known.job, result.result, error=result.error, exit_code=result.exit_code
                 )
 
+    def end_agents_of(self, lost: Sequence[UnfinishedRun]) -> None:
+        """End what is left of the agents of an earlier life; those that do not obey are killed."""
+        agents = [
+            Process(pid=run.pid, started=run.pid_started)
+            for run in lost
+            if run.pid is not None and run.pid_started is not None
+        ]
+        if any(agent.is_alive() for agent in agents):
+            log.warning("The agents of an earlier life are ended")
+            end_agents(agents, grace_seconds=TERM_GRACE_SECONDS)
+
     def report_lost(self, lost: UnfinishedRun) -> None:
-        """The scheduler died during this run: end what is left of it and say so."""
-        if lost.pid is not None and process_start(lost.pid) == lost.pid_started is not None:
-            log.warning("job %s: its agent of an earlier life is ended", lost.job_id)
-            _end_group(lost.pid)
+        """The scheduler died during this run: say so."""
         log.warning("job %s: the scheduler died during its last run", lost.job_id)
         now = self._clock()
         state = JobState(
@@ -242,10 +250,3 @@ class JobRuns:
             # The timetable is closed and knows nothing; the next life arms what repeats.
             return known.job.schedule.kind in (ScheduleKind.DATE, ScheduleKind.AT_ONCE)
         return self._timetable.next_run_at(known.job.job_id) is None
-
-
-def _end_group(pid: int) -> None:
-    try:
-        os.killpg(pid, signal.SIGTERM)
-    except (ProcessLookupError, PermissionError):
-        log.info("Process group %d has ended already", pid)

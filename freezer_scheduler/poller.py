@@ -87,7 +87,9 @@ class Poller:
 
     def start(self) -> None:
         """Account for the runs that an earlier life left, then begin to fire."""
-        for lost in self._journal.unfinished():
+        unfinished = self._journal.unfinished()
+        self._runs.end_agents_of(unfinished)
+        for lost in unfinished:
             self._runs.report_lost(lost)
         self._learn_owners()
         self._timetable.start()

@@ -7,6 +7,7 @@ spew N               so many bytes on each pipe       say TEXT       on stderr
 report JSON          on stdout                        fail_times N   fail so often, counted in
 count FILE           a line for each call             copy FILE      keep the job file there
 started FILE         made as soon as it runs          environment FILE   its environment as JSON
+escapee FILE         start a child in a session of its own, its pid to FILE
 hold FILE            wait until this file is there
 """
 
@@ -52,6 +53,16 @@ def _leave_traces(told: dict[str, str], job_file: str) -> None:
         # It shares our pipes and our group, as a tar would.
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"])
         _write(told["child"], str(child.pid))
+    if "escapee" in told:
+        # It hears no signal to our group, and none of its pipes are ours: as an exec command.
+        nothing = subprocess.DEVNULL
+        child = subprocess.Popen(
+            [sys.executable, "-c", "import time; time.sleep(120)"],
+            start_new_session=True,
+            stdout=nothing,
+            stderr=nothing,
+        )
+        _write(told["escapee"], str(child.pid))
     if "copy" in told:
         shutil.copy(job_file, told["copy"])
     if "environment" in told:

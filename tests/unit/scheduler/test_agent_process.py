@@ -16,10 +16,10 @@ from freezer_scheduler.agent_process import (
     AgentProcess,
     Outcome,
     find_agent,
-    process_start,
     with_trust,
 )
 from freezer_scheduler.errors import AgentNotFound, JobNotSupported
+from freezer_scheduler.process_tree import process_start
 
 PROGRAM = str(Path(__file__).parents[2] / "fakes" / "fake_agent.py")
 PATIENCE_SECONDS = 30

@@ -18,7 +18,7 @@ from freezer_model.errors import InvalidDocument
 from freezer_model.job import Job, JobResult
 from freezer_model.run import JobRun, RunStatus
 from freezer_model.schedule import Schedule, ScheduleKind
-from freezer_scheduler.agent_process import Outcome, process_start
+from freezer_scheduler.agent_process import Outcome
 from freezer_scheduler.errors import (
     BoardRefused,
     CoordinationUnavailable,
@@ -28,6 +28,7 @@ from freezer_scheduler.errors import (
 from freezer_scheduler.job_boards.memory import MemoryBoard
 from freezer_scheduler.journal import Journal
 from freezer_scheduler.poller import Poller, Rules
+from freezer_scheduler.process_tree import process_start
 from freezer_scheduler.reports import Reports
 from freezer_scheduler.run_records import RunRecords
 from freezer_scheduler.runner import Runner
