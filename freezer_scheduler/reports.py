@@ -130,21 +130,16 @@ class Reports:
     def _deliver(self) -> bool:
         """The letters of one job in order. One that the board cannot take now holds up its job only.
 
-        So the jobs that are stuck come after all others, and after some failures the board is left
-        alone until the next time: each costs it, and us, several tries.
+        After some failures the board is left alone until the next time: each costs it, and us,
+        several tries.
         """
         with self._sending:
             failed: set[str] = set()
-            waiting = list(self._stuck)
-            place = {job_id: number for number, job_id in enumerate(waiting, start=1)}
-            letters = sorted(
-                self._journal.letters(), key=lambda letter: place.get(letter.job_id, 0)
-            )
-            for letter in letters:
+            for letter in self._letters():
                 if letter.job_id in failed or not self._journal.tried(letter.number):
                     continue
                 try:
-                    self._send(letter)
+                    self._send_for_good(letter)
                 except BoardUnavailable as error:
                     self._note(away=True, reason=str(error))
                     failed.add(letter.job_id)
@@ -152,16 +147,25 @@ class Reports:
                     self._stuck[letter.job_id] = None
                     if not error.answered or len(failed) >= _MOST_FAILURES:
                         return False
-                    continue
-                except BoardRefused as error:
-                    log.error(  # noqa: TRY400  # what was refused is said; a trace adds nothing
-                        "A report (%s) of job %s was refused: %s", letter.kind, letter.job_id, error
-                    )
-                self._journal.delivered(letter.number)
             self._stuck = {job_id: None for job_id in self._stuck if job_id in failed}
             if not failed:
                 self._note(away=False, reason="")
             return not failed
+
+    def _letters(self) -> list[Letter]:
+        """Those of jobs that are stuck after all others, the ones tried last at the end."""
+        place = {job_id: number for number, job_id in enumerate(self._stuck, start=1)}
+        return sorted(self._journal.letters(), key=lambda letter: place.get(letter.job_id, 0))
+
+    def _send_for_good(self, letter: Letter) -> None:
+        """Send it and forget it; one that is refused is gone as well. Raises BoardUnavailable."""
+        try:
+            self._send(letter)
+        except BoardRefused as error:
+            log.error(  # noqa: TRY400  # what was refused is said; a trace adds nothing
+                "A report (%s) of job %s was refused: %s", letter.kind, letter.job_id, error
+            )
+        self._journal.delivered(letter.number)
 
     def _send(self, letter: Letter) -> None:
         content = letter.content

@@ -34,25 +34,15 @@ class DirectoryBoard:
         self._files: dict[str, Path] = {}
         self._digests: dict[str, str] = {}
         self._unreadable: dict[Path, str] = {}
+        self._is_listed = False
 
     def register(self) -> None:
         """Nobody needs to know."""
 
     def wanted(self) -> list[Mapping[str, Any]]:
         """The jobs of the readable files that are not completed, in order of file names."""
-        try:
-            paths = sorted(
-                path for path in self._folder.iterdir() if path.suffix.lower() == ".conf"
-            )
-        except FileNotFoundError:
-            paths = []
-        except OSError as error:
-            raise BoardUnavailable(f"Cannot read {self._folder}: {error.strerror}") from error
         with self._lock:
-            self._files = {}
-            self._digests = {}
-            found = [self._read(path) for path in paths]
-        return [document for document in found if document is not None]
+            return self._list()
 
     def report(self, job_id: str, changes: Mapping[str, Any], session_tag: int | None) -> None:
         """Write the changes into the state file."""
@@ -84,6 +74,21 @@ class DirectoryBoard:
             self._change(
                 str(record.get("job_id", "")), lambda state: state.update(last_backup=dict(record))
             )
+
+    def _list(self) -> list[Mapping[str, Any]]:
+        try:
+            paths = sorted(
+                path for path in self._folder.iterdir() if path.suffix.lower() == ".conf"
+            )
+        except FileNotFoundError:
+            paths = []
+        except OSError as error:
+            raise BoardUnavailable(f"Cannot read {self._folder}: {error.strerror}") from error
+        self._is_listed = True
+        self._files = {}
+        self._digests = {}
+        found = [self._read(path) for path in paths]
+        return [document for document in found if document is not None]
 
     def _read(self, path: Path) -> dict[str, Any] | None:
         try:
@@ -129,6 +134,9 @@ class DirectoryBoard:
         return {"of": digest, "job_schedule": {}}
 
     def _change(self, job_id: str, change: Any) -> None:
+        if not self._is_listed:
+            # What an earlier life could not say comes before the first look.
+            self._list()
         path = self._files.get(job_id)
         if path is None or not path.exists():
             raise BoardRefused(f"the file of job {job_id} is gone")

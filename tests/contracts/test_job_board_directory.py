@@ -56,6 +56,16 @@ class TestDirectory(JobBoardContract):
         assert DirectoryBoard(place.folder).wanted() == []
         assert place.timing("a")["error"] == DONE["error"]
 
+    def test_what_an_earlier_life_could_not_say_comes_before_the_first_look(
+        self, place: DirectoryPlace
+    ) -> None:
+        place.put("a")
+        place.board.report("a", DONE, None)
+        assert place.timing("a")["error"] == DONE["error"]
+        assert ids(place) == []
+        with pytest.raises(BoardRefused):
+            place.board.report("gone", DONE, None)
+
     def test_an_edited_file_starts_anew(self, place: DirectoryPlace) -> None:
         place.put("a")
         place.board.wanted()
