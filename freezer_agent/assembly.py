@@ -354,6 +354,7 @@ def _rekey(request: RekeyRequest, world: World) -> RekeyAction:
         names=names,
         lock=_lock(built, names, world),
         steps=make_rekeying(request, world.random_bytes),
+        clean=_unfinished(built, built.storage).clean_metadata,
     )
 
 

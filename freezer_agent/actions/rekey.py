@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,7 @@ class RekeyAction:
         names: Sequence[BackupName],
         lock: SetLock,
         steps: Sequence[Step],
+        clean: Callable[[Backup], object],
     ) -> None:
         self._request = request
         self._storage = storage
@@ -54,6 +55,7 @@ class RekeyAction:
         self._names = names
         self._lock = lock
         self._steps = steps
+        self._clean = clean
 
     def run(self) -> Report:
         """Plan and write under the lock of the set. With dry_run only plan."""
@@ -94,6 +96,8 @@ class RekeyAction:
         (plan.unchanged if latest is metadata else plan.changed).append(backup)
 
     def _write(self, plan: _Plan) -> None:
+        for backup in plan.changed:
+            self._clean(backup)  # of what an earlier run, which was killed, was writing
         count = sum(map(len, plan.rounds))
         everything = (change for changes in plan.rounds for change in changes)
         for number, (backup, metadata) in enumerate(everything):

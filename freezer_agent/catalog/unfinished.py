@@ -93,6 +93,10 @@ class Unfinished:
                     self.end(backup)
         return [one for one in freed if one.objects or one.pieces]
 
+    def clean_metadata(self, backup: Backup) -> None:
+        """Remove what interrupted writings of its metadata left; the metadata stays."""
+        self._remove_pieces(layout.metadata_folder_of(self._engine, backup))
+
     def _freed(self, backup: Backup) -> Freed:
         sizes = self._catalog.sizes(backup)
         self._catalog.discard(backup)

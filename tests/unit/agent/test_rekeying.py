@@ -174,12 +174,14 @@ def test_a_run_that_dies_leaves_backups_that_open_and_can_be_done_again(
             metadata = catalog.metadata(backup)
             assert open_metadata(metadata, catalog.place(backup), private(key)) == DATA_KEY
     storage.room = 6
-    run(storage, change, tmp_path)
+    cleaned = run(storage, change, tmp_path)
+    assert cleaned == backups[max(0, written - 3) :]
     for backup in backups:
         open_metadata(catalog.metadata(backup), catalog.place(backup), private(HEIR))
 
 
-def run(storage: Memory, change: Rekeying, folder: Path) -> None:
+def run(storage: Memory, change: Rekeying, folder: Path) -> list[Backup]:
+    cleaned: list[Backup] = []
     request = RekeyRequest(
         storage=LocalStorage(container=folder),
         set_name=SetName(host="host", name="name"),
@@ -200,4 +202,6 @@ def run(storage: Memory, change: Rekeying, folder: Path) -> None:
         names=[NAME],
         lock=lock,
         steps=change.steps(),
+        clean=cleaned.append,
     ).run()
+    return cleaned

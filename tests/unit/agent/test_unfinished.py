@@ -112,6 +112,14 @@ def test_a_removal_that_died_is_finished(here: Here) -> None:
     assert b"".join(here.catalog.read_data(backup(0))) == b"12345"
 
 
+def test_pieces_of_metadata_are_looked_for_beside_it(here: Here) -> None:
+    here.make(backup(0))
+    before = here.stored()
+    here.unfinished.clean_metadata(backup(0))
+    assert here.folders == ["metadata/tar/host_name/1795000000/0_1795000000"]
+    assert here.stored() == before
+
+
 def test_a_full_storage_can_be_pruned(here: Here) -> None:
     here.make(backup(0))
     here.storage.is_full = True
