@@ -46,6 +46,8 @@ class SchedulerProcess:
         self.url = backup_url
         self.login: dict[str, str] = {}
         """The OS_* variables of who logs in at a Keystone; empty for an API without one."""
+        self.variables: dict[str, str] = {}
+        """More of its environment."""
         self._processes: list[subprocess.Popen[bytes]] = []
         for directory in (self.jobs, folder / "home", folder / "run", folder / "tmp"):
             directory.mkdir(parents=True, exist_ok=True)
@@ -65,7 +67,7 @@ class SchedulerProcess:
             own |= {**self.login, "OS_BACKUP_URL": self.url}
         elif self.url:
             own |= {"OS_AUTH_TYPE": "none", "OS_BACKUP_URL": self.url, "OS_PROJECT_ID": PROJECT}
-        return own
+        return own | self.variables
 
     def _arguments(self, *words: str) -> list[str]:
         places = ["-c", self.client_id, "-f", str(self.jobs), "--state-dir", str(self.state)]
@@ -106,6 +108,10 @@ class SchedulerProcess:
         process = self._processes[-1]
         process.send_signal(number)
         return process.wait(COMMAND_SECONDS)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the one that was started last, and do not wait."""
+        self._processes[-1].send_signal(number)
 
     def log_text(self) -> str:
         """What it has logged so far."""
