@@ -188,6 +188,7 @@ class SqlStore:
         """Store the batch in one transaction."""
         arrivals = sql_bulk.arrivals_of(collection, batch)
         with self._writing() as connection:
+            sql_bulk.make_room(connection)
             known = sql_bulk.known_rows(connection, arrivals)
             fresh = [arrival for arrival in arrivals if arrival.key not in known]
             sql_bulk.add(connection, collection, fresh)

@@ -19,6 +19,7 @@ from freezer_api.store.sql_search import digests
 
 _WALKED = 1000
 """Documents that are read at a time: about a megabyte."""
+_ROOM_KIB = 128 * 1024
 _LOOKED_UP = 500
 """Keys in one statement; SQLite takes 32,766 values, older ones 999."""
 
@@ -41,6 +42,16 @@ class Arrival:
             "document_id": self.stored.document_id,
             "document": self.entry.text,
         }
+
+
+def make_room(connection: Connection) -> None:
+    """Let SQLite keep the pages of a whole batch until it is committed, from now on.
+
+    The terms of a batch dirty more pages than a worker's cache holds. Those that have no place are
+    written before their time, and again: 26 KB instead of 11 for each backup, of 60,000.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"PRAGMA cache_size = -{_ROOM_KIB}")
 
 
 def arrivals_of(collection: Collection, batch: Sequence[Stored]) -> list[Arrival]:
