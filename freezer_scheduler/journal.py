@@ -42,6 +42,7 @@ CREATE TABLE IF NOT EXISTS outbox (
     content TEXT NOT NULL,
     tried INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX IF NOT EXISTS outbox_of_job ON outbox (job_id, kind);
 """
 
 
