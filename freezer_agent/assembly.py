@@ -16,7 +16,6 @@ from freezer_agent.actions.info import InfoAction
 from freezer_agent.actions.listing import ListAction
 from freezer_agent.actions.prune import PruneAction
 from freezer_agent.actions.reading import Reader
-from freezer_agent.actions.rekey import RekeyAction
 from freezer_agent.actions.restore import RestoreAction
 from freezer_agent.actions.restore_any import RestoreFromAny, StoredCopy
 from freezer_agent.actions.several import BackupToSeveral, EachStorage, NearestStorage
@@ -345,7 +344,10 @@ def _prune(request: PruneRequest, world: World) -> PruneAction:
     )
 
 
-def _rekey(request: RekeyRequest, world: World) -> RekeyAction:
+def _rekey(request: RekeyRequest, world: World) -> Action:
+    # It is made of ciphers, whose library the other actions do not wait for.
+    from freezer_agent.actions.rekey import RekeyAction  # noqa: PLC0415  # see above
+
     built, names = build_storage(request.storage, world.network), _names(request.set_name)
     return RekeyAction(
         request=request,
