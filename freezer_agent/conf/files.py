@@ -80,9 +80,10 @@ RESTORE_OPTIONS = (
         "include",
         metavar="PATTERN",
         help="Restore, or list with action files, only what fits: a shell pattern with a slash "
-        "inside starts at the top of the backup and * stops at slashes, ** does not; one without a "
-        "slash fits at any depth. A directory that fits brings all that is in it. Nothing else in "
-        "the target is touched. May be given several times; in a job file one pattern a line.",
+        "inside starts at the top of the backup, and one asterisk stops at slashes, two do not; "
+        "one without a slash fits at any depth. A directory that fits brings all that is in it. "
+        "Nothing else in the target is touched. May be given several times; in a job file one "
+        "pattern a line.",
     ),
     cfg.BoolOpt(
         "overwrite",

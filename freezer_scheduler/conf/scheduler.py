@@ -69,8 +69,8 @@ OPTIONS = (
         "allowed-commands",
         metavar="COMMAND,COMMAND",
         help="The commands that exec actions may run, word for word; a last word * stands for any "
-        "further words without a pipe, as in: /usr/local/bin/dump-db *. Empty allows none, no value "
-        "allows all.",
+        "further words without a pipe, as in: /usr/local/bin/dump-db * for all arguments. Empty "
+        "allows none, no value allows all.",
     ),
     cfg.ListOpt(
         "allowed-paths",
