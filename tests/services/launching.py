@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,9 @@ import psutil
 
 START_SECONDS = 180
 STOP_SECONDS = 30
+
+_FIRST_PORT, _END_OF_PORTS = 12_000, 32_000
+_chance = random.SystemRandom()
 
 
 class ServiceMissing(Exception):
@@ -76,11 +80,21 @@ def install_program(program: str, package: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody uses at this moment."""
-    sockets = [socket.socket() for _ in range(count)]
+    """Ports of the loopback that nobody uses at this moment.
+
+    They lie below those that the kernel gives to outgoing connections, or such a connection could
+    take one before its server does.
+    """
+    sockets: list[socket.socket] = []
     try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
+        while len(sockets) < count:
+            one = socket.socket()
+            try:
+                one.bind(("127.0.0.1", _chance.randrange(_FIRST_PORT, _END_OF_PORTS)))
+            except OSError:
+                one.close()
+            else:
+                sockets.append(one)
         return [one.getsockname()[1] for one in sockets]
     finally:
         for one in sockets:
