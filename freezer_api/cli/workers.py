@@ -135,6 +135,9 @@ def _fixed_settings(message: str) -> dict[str, Any]:
         "access_log_format": _ACCESS_LINE,
         # Its default is a file in the home folder, where two services would meet.
         "control_socket_disable": True,
+        # Its default believes whatever comes over the loopback, a proxy's callers included. What
+        # is believed of a proxy is for [oslo_middleware] to say: see http.proxies.
+        "forwarded_allow_ips": "",
         "post_fork": lambda _arbiter, _worker: _leave_when_interrupted(),
         "post_worker_init": lambda _worker: _leave_when_interrupted(),
         "when_ready": lambda _arbiter: print(message, flush=True),  # noqa: T201 - our result

@@ -208,6 +208,21 @@ def test_chunked_body_over_the_wire(server: Server) -> None:
     assert server.send("GET", "/v2/p/clients/n")[0] == 200
 
 
+def test_nothing_is_believed_of_a_proxy_unless_told_so(server: Server) -> None:
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=30)
+    headers = {
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Ssl": "on",
+        "Script-Name": "/x",
+        "Path-Info": "/v2",
+    }
+    with contextlib.closing(connection):
+        connection.request("GET", "/", headers=headers)
+        answer = json.loads(connection.getresponse().read())
+    link = answer["versions"][0]["links"][0]["href"]
+    assert link == f"http://{server.host}:{server.port}/v2/"
+
+
 def test_a_poll_without_news_is_an_empty_answer(server: Server) -> None:
     """Whichever worker is asked: what changed is known to the store, not to a process."""
     server.send("POST", "/v2/p/jobs", job("a"))
