@@ -57,7 +57,7 @@ class Query:
     time_after: int | None = None
     time_before: int | None = None
     """Inclusive epoch bounds on the document's time: `backup_metadata.time_stamp`, else
-    `timestamp`, else `job_schedule.time_started` (0 or later); with a bound, a document that has
+    `timestamp` there or at the top, else `job_schedule.time_started` (0 or later); with a bound, a document that has
     none of them is not found."""
 
 

@@ -164,6 +164,8 @@ def time_stamp_of(document: Document) -> int | None:
     """The epoch second that time bounds look at, or None. Fractions of a second are dropped."""
     found = _epoch(_inner(document, "backup_metadata", "time_stamp"))
     if found is None:
+        found = _epoch(_inner(document, "backup_metadata", "timestamp"))
+    if found is None:
         found = _epoch(document.get("timestamp"))
     if found is None:
         started = _epoch(_inner(document, "job_schedule", "time_started"))

@@ -144,6 +144,7 @@ def test_a_session_of_a_thousand_jobs_fits() -> None:
         ({"backup_metadata": {"time_stamp": -0.5}}, -1),
         ({"backup_metadata": {"time_stamp": "soon"}, "timestamp": 6}, 6),
         ({"backup_metadata": [5], "timestamp": 6}, 6),
+        ({"backup_metadata": {"time_stamp": "", "timestamp": 5}, "timestamp": 6}, 5),
         ({"timestamp": True}, None),
         ({"timestamp": 10**400}, None),
         ({"timestamp": 2**63}, None),
