@@ -13,6 +13,7 @@ from freezer_api.errors import DocumentExists, DocumentNotFound, RequestRefused
 from freezer_api.identity.context import Context
 from freezer_api.services.documents import own_scope, present
 from freezer_api.store.base import Collection, DocumentStore
+from freezer_model.errors import InvalidDocument
 
 _ACTIONS = Collection.ACTIONS
 
@@ -48,7 +49,8 @@ class JobActions:
 
         An entry without an id defines a new action. One with an id refers to a stored action, or
         to one that the job has already (`present_entries`), and may repeat its definition.
-        Raises RequestRefused for an unknown id and for another definition.
+        Raises InvalidDocument for an entry that is neither, RequestRefused for an unknown id and
+        for another definition.
         """
         held = {entry.get("action_id"): entry for entry in present_entries}
         resolved = Resolved(entries=[])
@@ -56,6 +58,11 @@ class JobActions:
             entry = present(sent)
             action_id = entry.get("action_id")
             if action_id is None:
+                if "freezer_action" not in entry:
+                    raise InvalidDocument(
+                        f"job_actions.{position}.freezer_action",
+                        "is required where no action_id names a stored action",
+                    )
                 action_id = self._new_id()
                 definition = definition_of(entry)
                 resolved.unwritten.append(action_document(context, action_id, definition))

@@ -103,9 +103,9 @@ def patched_job(
 
 def with_defaults(body: Mapping[str, Any]) -> dict[str, Any]:
     """The body with `action_defaults` put into every action that leaves them open."""
-    if body.get("action_defaults") is None:
+    defaults = body.get("action_defaults")
+    if defaults is None or defaults == {}:
         return dict(body)
-    defaults = body["action_defaults"]
     if not isinstance(defaults, Mapping):
         raise InvalidDocument("action_defaults", "must be an object")
     entries = body.get("job_actions")

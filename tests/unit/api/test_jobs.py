@@ -122,6 +122,8 @@ class TestCreate:
             ({"job_actions": "x"}, "job_actions"),
             ({"job_actions": {}}, "job_actions"),
             ({"job_actions": [1]}, "job_actions.0"),
+            ({"job_actions": [{}]}, "job_actions.0.freezer_action"),
+            ({"job_actions": [{"max_retries": 1}]}, "job_actions.0.freezer_action"),
             ({"job_actions": [{"freezer_action": None}]}, "job_actions.0.freezer_action"),
             ({"job_actions": [{"freezer_action": []}]}, "job_actions.0.freezer_action"),
             (
@@ -410,6 +412,7 @@ class TestPatch:
             400,
             "job_actions: is required beside action_defaults",
         )
+        assert member.patch(f"/jobs/{job_id}", {"action_defaults": {}}).status == 200
 
     def test_broken_merge_is_refused(self, member: Caller, job_id: str) -> None:
         late = {"schedule_start_date": "2031-01-01T00:00:00"}
