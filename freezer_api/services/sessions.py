@@ -15,7 +15,7 @@ from freezer_api.store.base import Collection, DocumentStore, Found, Page, Store
 from freezer_model.clock import Clock
 from freezer_model.instants import NO_INSTANT, to_epoch
 from freezer_model.job import JobResult
-from freezer_model.schedule import SCHEDULE_KEYS, Schedule
+from freezer_model.schedule import Schedule
 from freezer_model.session import ACTIVE, DEFAULT_HOLD_OFF_SECONDS, Session
 from freezer_model.session_rules import (
     SessionAnswer,
@@ -209,7 +209,7 @@ def _given(body: Mapping[str, Any]) -> dict[str, Any]:
     if "schedule" in fields:
         schedule = present(fields["schedule"])
         Schedule.from_document(schedule, "schedule")
-        fields["schedule"] = {key: schedule[key] for key in SCHEDULE_KEYS if key in schedule}
+        fields["schedule"] = schedule
     jobs = body.get("jobs")
     if isinstance(jobs, Mapping):
         fields["jobs"] = present(jobs)

@@ -49,6 +49,11 @@ class TestCreate:
             "project_id": "p",
         }
 
+    def test_schedule_is_kept_as_it_was_sent(self, member: Caller) -> None:
+        schedule = {"schedule_hour": "*/2", "time_created": 5, "event": "stop", "status": ""}
+        session_id = new_session(member, schedule=schedule)
+        assert session_of(member, session_id)["schedule"] == schedule
+
     @pytest.mark.parametrize("hold_off", [0, 5, "5", None])
     def test_hold_off(self, member: Caller, hold_off: Any) -> None:
         expected = 30 if hold_off is None else int(hold_off)
