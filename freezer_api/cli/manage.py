@@ -6,6 +6,7 @@ left out rows that cannot become documents.
 """
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -39,6 +40,8 @@ def main(
 ) -> int:
     """Run the command of `argv` (default: the process's) and return the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
+    # What libraries would log is in the error that ends the command.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         conf = options.load(arguments, prog="freezer-manage", cli_opts=[_commands()])
     except options.ConfigurationInvalid as error:

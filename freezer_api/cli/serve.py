@@ -53,7 +53,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _load(argv: Sequence[str]) -> cfg.ConfigOpts:
     conf = options.load(argv, prog="freezer-api", cli_opts=_CLI_OPTIONS + _overrides())
-    log.set_defaults(default_log_levels=[*log.get_default_log_levels(), "gunicorn.error=WARN"])
     if not (conf.log_file or conf.log_dir or conf.use_syslog or conf.use_journal):
         # Standard output belongs to the line that says where the service is.
         conf.set_default("use_stderr", default=True)

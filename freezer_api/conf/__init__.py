@@ -4,6 +4,8 @@ Only `assembly` and `cli` read options; below them nobody sees one.
 """
 
 from collections.abc import Sequence
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +61,15 @@ def load(
     conf.register_cli_opts(cli_opts)
     register(conf)
     log.register_options(conf)
+    # Of these, lines below a warning tell of every single request.
+    quieter = ("gunicorn.error=WARN", "elastic_transport=WARN")
+    log.set_defaults(default_log_levels=[*log.get_default_log_levels(), *quieter])
     try:
         conf(
             list(argv),
             project="freezer",
             prog=prog,
+            version=_version(),
             default_config_files=_default_files(config_files),
             default_config_dirs=[],
         )
@@ -103,6 +109,14 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
         *policy_opts.list_opts(),
     ]
     return ours + [(str(group or "DEFAULT"), list(opts)) for group, opts in libraries]
+
+
+@cache
+def _version() -> str:
+    try:
+        return metadata.version("freezer")
+    except metadata.PackageNotFoundError:
+        return "0+unknown"
 
 
 def _default_files(config_files: Sequence[str] | None) -> list[str]:

@@ -91,6 +91,7 @@ class Connection:
     def __init__(self, cluster: Cluster, *, sleep: Sleep) -> None:
         self._client = _client(cluster)
         self._nodes = len(cluster.hosts)
+        self._where = ", ".join(_without_password(host) for host in cluster.hosts)
         self._retries = cluster.retries
         self._sleep = sleep
         self._away = False
@@ -188,7 +189,8 @@ class Connection:
             self._sleep(_pause_seconds(attempt))
 
     def _gone_away(self, error: ApiError | TransportError) -> StoreUnavailable:
-        reason = _refusal(error) if isinstance(error, ApiError) else _silence(error)
+        where = self._where
+        reason = _refusal(error) if isinstance(error, ApiError) else _silence(error, where)
         if not self._away:
             self._away = True
             log.warning(
@@ -304,9 +306,17 @@ def _pause_seconds(attempt: int) -> float:
     return float(min(FIRST_PAUSE_SECONDS * 2**attempt, LONGEST_PAUSE_SECONDS))
 
 
-def _silence(error: TransportError) -> StoreUnavailable:
+def _silence(error: TransportError, where: str) -> StoreUnavailable:
     what = "did not answer in time" if isinstance(error, NoAnswer) else "cannot be reached now"
-    return StoreUnavailable(f"Elasticsearch {what}: {type(error).__name__}")
+    return StoreUnavailable(
+        f"Elasticsearch at {where} {what}: {type(error).__name__}. See whether it runs there, and "
+        "that [elasticsearch] hosts has its addresses"
+    )
+
+
+def _without_password(host: str) -> str:
+    scheme, separator, rest = host.rpartition("//")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def _distrust(error: TransportError) -> StoreUnavailable:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,13 @@ class TestServe:
     @pytest.mark.parametrize(("argv", "code"), [(["--help"], 0), (["--nonsense"], 2)])
     def test_argparse_codes(self, argv: list[str], code: int) -> None:
         assert serve.main(argv) == code
+
+    @pytest.mark.parametrize("main", [serve.main, manage.main, status.main])
+    def test_version(
+        self, main: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["--version"]) == 0
+        assert capsys.readouterr().out.strip() == version("freezer")
 
     def test_wrong_configuration(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert serve.main(["--config-file", "/nonexistent"]) == 2

@@ -52,6 +52,14 @@ def test_a_server_that_is_away_makes_the_store_unavailable(closed_port: int) -> 
     store.close()
 
 
+def test_a_server_that_is_away_is_named_without_its_password(closed_port: int) -> None:
+    store = store_at(f"http://user:sesame@127.0.0.1:{closed_port}")
+    with pytest.raises(StoreUnavailable) as caught:
+        store.describe()
+    assert f"at http://127.0.0.1:{closed_port} cannot be reached" in str(caught.value)
+    assert "sesame" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
