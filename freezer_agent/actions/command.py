@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 _READ_BYTES = 65536
 _KEPT_BYTES = 65536
+# What only a shell understands. A last word ";" is find's.
+_OF_A_SHELL = frozenset({";", "&", "&&", "<", ">", ">>", "2>", "2>&1", "&>"})
 _SECONDS_TO_END = 5.0
 
 Monotonic = Callable[[], float]
@@ -79,6 +81,7 @@ class CommandAction:
 
     def _report(self, running: _Running) -> Report:
         return Report(
+            warnings=_remarks(self._request.pipeline),
             document={
                 "action": "exec",
                 "dry_run": self._request.dry_run,
@@ -119,6 +122,18 @@ class CommandAction:
         _log_output(running)
         reason = f"it took more than {self._request.timeout_seconds} seconds"
         return CommandFailed(self._request.pipeline[-1], -signal.SIGTERM, reason)
+
+
+def _remarks(pipeline: Sequence[Sequence[str]]) -> list[str]:
+    """Words that were meant for a shell, which the program takes as arguments."""
+    found = [
+        word
+        for argv in pipeline
+        for place, word in enumerate(argv, start=1)
+        if (word in _OF_A_SHELL or word.endswith(";")) and (word, place) != (";", len(argv))
+    ]
+    advice = "no shell runs the command, use sh -c '...' for that"
+    return [f"{word!r} is only an argument here: {advice}" for word in dict.fromkeys(found)]
 
 
 @contextlib.contextmanager

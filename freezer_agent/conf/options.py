@@ -166,7 +166,9 @@ def _set_from_job(
     reasons: list[str],
 ) -> None:
     where, text = item
-    if text in _UNSET and not isinstance(option, cfg.BoolOpt):
+    # "false" is a program, too.
+    is_unset = text in _UNSET and (text, option.dest) != ("false", "command")
+    if is_unset and not isinstance(option, cfg.BoolOpt):
         if text == "None" or not isinstance(option.type, FlagOrText):
             values[option.dest] = option.default
             given.discard(option.dest)

@@ -29,7 +29,7 @@ examples:
 
   Give that client a job, and see what becomes of it:
     freezer-scheduler -c node12 job-create --file job.json
-    freezer-scheduler -c node12 job-create --action backup --path-to-backup /srv \
+    freezer-scheduler -c node12 job-create --action backup --path-to-backup /srv \\
         --storage local --container /mnt --backup-name srv --interval "4 hours"
     freezer-scheduler -c node12 job-list --watch
     freezer-scheduler -c node12 run-list -j ID --long

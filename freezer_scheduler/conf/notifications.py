@@ -58,6 +58,7 @@ OPTIONS = (
         "notify-smtp-security",
         default="none",
         choices=("none", "starttls", "tls"),
+        metavar="none|starttls|tls",
         help="How the connection to it is protected. Certificates are verified.",
     ),
     cfg.StrOpt("notify-smtp-username", default="", metavar="NAME", help="The user there."),

@@ -5,6 +5,7 @@ once and files follow the same rules.
 """
 
 import argparse
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ class Parser:
 def _with_values(words: Sequence[str]) -> list[str]:
     """The words, with the value of an option that may do without one."""
     complete = []
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
         if word in WITHOUT_VALUE and not re.fullmatch(r"[0-9.]+", following):
             complete.append(f"{word}={WITHOUT_VALUE[word]}")
         else:

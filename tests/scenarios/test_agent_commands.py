@@ -319,6 +319,21 @@ def test_much_output_is_bounded(agent: AgentCommand) -> None:
     assert report["exit_codes"] == [0]
 
 
+def test_words_for_a_shell_are_told_of(agent: AgentCommand, tmp_path: Path) -> None:
+    ended = agent.run("--action", "exec", "--command", "echo one; exit 3")
+    assert ended.status == 0
+    assert "warning: 'one;' is only an argument here: no shell runs the command" in ended.stderr
+    ended = agent.run("--action", "exec", "--command", f"find {tmp_path} -exec echo {{}} ;")
+    assert (ended.status, ended.stderr) == (0, "")
+
+
+def test_the_program_false_can_be_run_from_a_job_file(agent: AgentCommand) -> None:
+    job = agent.folder / "job"
+    job.write_text("[action]\naction = exec\ncommand = false\n")
+    ended = agent.run("--config", str(job))
+    assert (ended.status, ended.stderr) == (1, "Critical Error: false ended with exit status 1\n")
+
+
 def test_a_dry_exec_starts_nothing(agent: AgentCommand, tmp_path: Path) -> None:
     command = f"touch {tmp_path}/x"
     assert agent.run("--action", "exec", "--command", command, "--dry-run").status == 0

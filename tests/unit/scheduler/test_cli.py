@@ -122,6 +122,15 @@ def test_what_cannot_be_done_ends_with_its_code(
     assert ("usage:" in terminal.out) == (code == 65)
 
 
+def test_no_word_at_all_gets_the_help(
+    terminal: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([], terminal.parts()) == 65
+    said = capsys.readouterr()
+    assert "usage:" in said.out
+    assert said.err == "ERROR No command.\n"
+
+
 def test_the_help_names_every_command(terminal: Terminal) -> None:
     assert terminal.run("--help") == 0
     for name in (*COMMANDS, "start", "stop", "restart", "reload", "status"):
