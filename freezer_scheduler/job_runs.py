@@ -65,7 +65,7 @@ class JobRuns:
             self._timetable.close()
             known.idle.wait_for(lambda: not known.running(), timeout=grace_seconds)
             for run in known.running():
-                run.abort()
+                run.stop()
             known.idle.wait_for(lambda: not known.running())
 
     def fire(self, job_id: str) -> None:
@@ -142,7 +142,7 @@ class JobRuns:
                     continue
                 if held is Held.TAKEN:
                     known.elsewhere = True
-                    run.abort()
+                    run.stop()
                 else:
                     self._known.touch(known)
                     self._reports.state(known.job.job_id, known.job.state, consumed=False)

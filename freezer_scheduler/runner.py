@@ -52,6 +52,7 @@ class Run:
         self._lock = threading.Lock()
         self._agent: Agent | None = None
         self._aborted = threading.Event()
+        self._final = False
 
     @property
     def aborted(self) -> bool:
@@ -59,11 +60,24 @@ class Run:
         return self._aborted.is_set()
 
     def abort(self) -> None:
-        """End the agent that runs now, start no other, cut pauses short."""
+        """End the agent that runs now, cut pauses short; only mandatory actions follow."""
         self._aborted.set()
         with self._lock:
             if self._agent is not None:
                 self._agent.end()
+
+    def stop(self) -> None:
+        """Abort, and nothing follows."""
+        with self._lock:
+            self._final = True
+        self.abort()
+
+    def goes_on(self) -> bool:
+        """Whether a mandatory action may run now, after an abort too; not once it was stopped."""
+        with self._lock:
+            if not self._final:
+                self._aborted.clear()
+            return not self._final
 
     def pause(self, seconds: float) -> None:
         """Wait, unless aborted."""
@@ -145,12 +159,11 @@ class Runner:
         result = RunResult(job=job, result=JobResult.SUCCESS)
         told: list[ActionRun] = []
         for number, action in enumerate(job.actions, start=1):
-            if result.result is not JobResult.SUCCESS and not action.mandatory:
+            if run.aborted and result.result is not JobResult.ABORTED:
+                result = _aborted(job)
+            if result.result is not JobResult.SUCCESS and not (action.mandatory and run.goes_on()):
                 log.info("job %s: action %d is skipped", job.job_id, number)
                 continue
-            if run.aborted:
-                result = _worse(result, _aborted(job))
-                break
             outcome = self._action(job, number, action, run, on_start)
             result = _worse(result, outcome)
             told += outcome.actions

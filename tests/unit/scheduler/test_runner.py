@@ -250,9 +250,53 @@ def test_abort_ends_the_agent_and_starts_no_other(runner: Runner, agents: Script
         return Outcome(exit_code=143, report=None, error="")
 
     agents.script = [aborted]
-    result = runner.run(job({"max_retries": 3}, {"mandatory": True}), run, ignore)
+    result = runner.run(job({"max_retries": 3}, {}), run, ignore)
     assert result.result is JobResult.ABORTED
     assert agents.ended == 1
+    assert agents.called == ["a"]
+
+
+def test_after_an_abort_mandatory_actions_clean_up(runner: Runner, agents: ScriptedAgents) -> None:
+    run = Run()
+
+    def aborted() -> Outcome:
+        run.abort()
+        return Outcome(exit_code=143, report=None, error="")
+
+    agents.script = [aborted, BAD, OK]
+    rules = {"mandatory": True, "max_retries": 1}
+    result = runner.run(job({"max_retries": 3}, {}, rules), run, ignore)
+    assert result.result is JobResult.ABORTED
+    assert result.exit_code == 143
+    assert agents.called == ["a", "c", "c"]
+    assert [one.result for one in result.actions] == [JobResult.ABORTED, JobResult.SUCCESS]
+
+
+def test_every_abort_ends_one_action(runner: Runner, agents: ScriptedAgents) -> None:
+    run = Run()
+
+    def aborted() -> Outcome:
+        run.abort()
+        return Outcome(exit_code=143, report=None, error="")
+
+    agents.script = [aborted, aborted, OK]
+    actions = job({}, {"mandatory": True}, {"mandatory": True})
+    assert runner.run(actions, run, ignore).result is JobResult.ABORTED
+    assert agents.ended == 2
+    assert agents.called == ["a", "b", "c"]
+
+
+def test_a_run_that_is_stopped_begins_nothing_more(runner: Runner, agents: ScriptedAgents) -> None:
+    run = Run()
+
+    def stopped() -> Outcome:
+        run.stop()
+        run.abort()
+        return Outcome(exit_code=143, report=None, error="")
+
+    agents.script = [stopped]
+    result = runner.run(job({}, {"mandatory": True}), run, ignore)
+    assert result.result is JobResult.ABORTED
     assert agents.called == ["a"]
 
 
