@@ -239,7 +239,10 @@ class Runner:
         self._reports.backup(job.job_id, {**report, **of_session})
 
     def _joined(self, job: Job, run: Run) -> _Joined:
-        """The job with the tag of the session's run; without session if that cannot be joined."""
+        """The job with the tag of the session's run; without session if that cannot be joined.
+
+        It is in step the next time also then.
+        """
         if not job.session_id:
             return _Joined(job=job)
         why, tag = "", job.session_tag
@@ -249,8 +252,9 @@ class Runner:
             if run.aborted:
                 why = "aborted"
                 break
+            last = attempt == _SESSION_TRIES - 1
             try:
-                place = self._board.join_session(job)
+                place = self._board.join_session(replace(job, session_tag=tag) if last else job)
             except BoardUnavailable as error:
                 why = str(error)
                 continue
@@ -261,7 +265,9 @@ class Runner:
                 return _Joined(job=replace(job, session_tag=place.session_tag))
             why = place.result
             if why == SessionOutcome.OUT_OF_SYNC:
-                # Known from now on: next time the job is in step, whoever of the session is first.
+                # Some other job is to open the next run, which this one joins then. If none does
+                # in a minute, the one that is in step is away, and all others wait as this one: so
+                # it opens the run itself, with the number that it knows by now.
                 tag = place.session_tag
         # Neither its end nor its backup may count as a part of an earlier run.
         return _Joined(job=replace(job, session_id="", session_tag=tag), why=why)
