@@ -264,7 +264,7 @@ def test_after_an_abort_mandatory_actions_clean_up(runner: Runner, agents: Scrip
         return Outcome(exit_code=143, report=None, error="")
 
     agents.script = [aborted, BAD, OK]
-    rules = {"mandatory": True, "max_retries": 1}
+    rules = {"mandatory": True, "max_retries": 1, "max_retries_interval": 0}
     result = runner.run(job({"max_retries": 3}, {}, rules), run, ignore)
     assert result.result is JobResult.ABORTED
     assert result.exit_code == 143
