@@ -7,13 +7,14 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from freezer_api.cli import manage
 
@@ -30,7 +31,9 @@ def write_config(folder: Path, extra: str = "") -> Path:
     return config
 
 
-def start_process(config: Path, *arguments: str) -> subprocess.Popen[str]:
+def start_process(
+    config: Path, *arguments: str, errors: "IO[str] | int" = subprocess.PIPE
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
             sys.executable,
@@ -45,7 +48,7 @@ def start_process(config: Path, *arguments: str) -> subprocess.Popen[str]:
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=errors,
         text=True,
     )
 
@@ -55,6 +58,8 @@ class Server:
     """A running service."""
 
     process: subprocess.Popen[str]
+    errors: IO[str]
+    """What it writes to its standard error. A pipe that nobody reads would fill up and stop it."""
     ready_line: str
     host: str
     port: int
@@ -85,8 +90,9 @@ class Server:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
         """Exit code, and what was still written."""
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=60)
-        return self.process.returncode, out, err
+        out, _ = self.process.communicate(timeout=60)
+        self.errors.seek(0)
+        return self.process.returncode, out, self.errors.read()
 
 
 @contextmanager
@@ -94,24 +100,24 @@ def running(config: Path, *arguments: str, sync: bool = True) -> Iterator[Server
     """A service, its store prepared unless told not to; ended afterwards, however that goes."""
     if sync:
         assert manage.main(["--config-file", str(config), "db", "sync"]) == 0
-    process = start_process(config, *arguments)
-    try:
-        line = _first_line(process)
-        found = re.search(r"http://([\d.]+):(\d+)", line)
-        assert found, line
-        yield Server(process, line, found[1], int(found[2]))
-    finally:
-        process.terminate()
+    with tempfile.TemporaryFile("w+") as errors:
+        process = start_process(config, *arguments, errors=errors)
         try:
-            process.communicate(timeout=START_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+            line = _first_line(process, errors)
+            found = re.search(r"http://([\d.]+):(\d+)", line)
+            assert found, line
+            yield Server(process, errors, line, found[1], int(found[2]))
+        finally:
+            process.terminate()
+            try:
+                process.communicate(timeout=START_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
 
 
-def _first_line(process: subprocess.Popen[str]) -> str:
+def _first_line(process: subprocess.Popen[str], errors: IO[str]) -> str:
     assert process.stdout is not None
-    assert process.stderr is not None
     alarm = threading.Timer(START_SECONDS, process.kill)
     alarm.start()
     try:
@@ -119,5 +125,6 @@ def _first_line(process: subprocess.Popen[str]) -> str:
     finally:
         alarm.cancel()
     if not line:
-        raise AssertionError(f"The service did not start: {process.stderr.read()}")
+        errors.seek(0)
+        raise AssertionError(f"The service did not start: {errors.read()}")
     return line
