@@ -27,6 +27,7 @@ from freezer_agent.catalog.copies import Copies
 from freezer_agent.catalog.joint_lock import JointLock, Lock
 from freezer_agent.catalog.lock import Owner, SetLock
 from freezer_agent.catalog.unfinished import Unfinished, UnfinishedCopies
+from freezer_agent.catalog.wanted import told_session
 from freezer_agent.codings import CodingChoice, make_rekeying
 from freezer_agent.engines.tar import Dereference as TarDereference
 from freezer_agent.engines.tar import TarEngine, find_gnu_tar
@@ -404,7 +405,11 @@ def _own_container(storage: StorageChoice, source: Path) -> list[str]:
 
 def _metadata(request: BackupRequest) -> dict[str, Any]:
     """What restoring needs to know, in the words that all releases since 4 read."""
-    return {"engine_name": _ENGINE, "compression": str(request.compression)}
+    return {
+        "engine_name": _ENGINE,
+        "compression": str(request.compression),
+        **told_session(request.session),
+    }
 
 
 def _codings(compression: Compression, encryption: Encryption, world: World) -> Codings:

@@ -18,6 +18,7 @@ AgentError
     Damaged               the stored bytes are not what was written
   CatalogError
     NoBackupBefore        no backup of that name at or before the date
+    NoBackupOfRun         no backup of that name was made in that run of a session
     ChainBroken           a level that is needed is missing
     NothingChosen         no file of the backup fits --include
     TargetNotEmpty        restoring would touch existing files; needs --overwrite
@@ -29,6 +30,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from freezer_model.errors import FreezerError
+
+_MOST_TAGS = 20
 
 
 class AgentError(FreezerError):
@@ -127,6 +130,26 @@ class NoBackupBefore(CatalogError):
         super().__init__(f"No matching backup name {name!r} found{when}")
         self.name = name
         self.at = at
+
+
+class NoBackupOfRun(CatalogError):
+    """No complete backup of that name was made in the wanted run of the session."""
+
+    def __init__(self, name: str, session_id: str, tag: int, others: Sequence[int]) -> None:
+        known = ", ".join(map(str, others[-_MOST_TAGS:]))
+        if len(others) > _MOST_TAGS:
+            known = f"..., {known}"
+        hint = (
+            f"its backups are of the runs {known}; to restore what is nearest in time give "
+            "--restore-from-date in place of the session"
+            if others
+            else "none of its backups carries that session"
+        )
+        super().__init__(
+            f"There is no backup of {name!r} of run {tag} of session {session_id!r}: {hint}"
+        )
+        self.name = name
+        self.others = tuple(others)
 
 
 class ChainBroken(CatalogError):

@@ -158,8 +158,19 @@ class RemovalRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRun:
+    """One run of a session: what several nodes did at one moment."""
+
+    session_id: str
+    tag: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackupRequest:
-    """Make a backup of `source`. `facts` are given words that the report repeats."""
+    """Make a backup of `source`. `facts` are given words that the report repeats.
+
+    `session` is written down with the backup, so that it can be found again by that.
+    """
 
     storage: StorageChoice
     set_name: SetName
@@ -174,17 +185,22 @@ class BackupRequest:
     removal: RemovalRule | None = None
     queue_size: int = 4
     dry_run: bool = False
+    session: SessionRun | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreRequest:
-    """Restore the newest backup at or before `at` (or the newest at all) into `target`."""
+    """Restore the newest backup at or before `at` (or the newest at all) into `target`.
+
+    With `session` it is the one that was made in that run, and `at` does not count.
+    """
 
     storage: StorageChoice
     set_name: SetName
     target: Path
     at: datetime | None = None
+    session: SessionRun | None = None
     overwrite: bool = False
     encryption: Encryption = field(default_factory=Encryption)
     checksum: str | None = None
@@ -197,11 +213,12 @@ class RestoreRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilesRequest:
-    """List the files that restoring at `at` would bring, all or what fits `includes`."""
+    """List the files that such a restore would bring, all or what fits `includes`."""
 
     storage: StorageChoice
     set_name: SetName
     at: datetime | None = None
+    session: SessionRun | None = None
     encryption: Encryption = field(default_factory=Encryption)
     includes: tuple[str, ...] = ()
 

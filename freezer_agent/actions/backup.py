@@ -18,6 +18,7 @@ from freezer_agent.catalog.chains import choose_base, choose_id
 from freezer_agent.catalog.copies import Copies
 from freezer_agent.catalog.joint_lock import Lock
 from freezer_agent.catalog.unfinished import UnfinishedCopies
+from freezer_agent.catalog.wanted import told_session
 from freezer_agent.consistency import consistent_tree, tree_checksum
 from freezer_agent.engines.base import Engine, EngineState, SourceNotes
 from freezer_agent.errors import Damaged, ObjectNotFound, StorageError, StreamError
@@ -369,6 +370,7 @@ class BackupAction:
         request = self._request
         return {
             **request.facts,
+            **told_session(request.session),
             "action": "backup",
             "backup_name": backup.name.name,
             "client_os": sys.platform,

@@ -13,7 +13,7 @@ from freezer_agent.actions.info import local_time, readable_size
 from freezer_agent.actions.reading import Reader
 from freezer_agent.catalog.backup import BackupName
 from freezer_agent.catalog.catalog import Catalog
-from freezer_agent.catalog.chains import choose_restore_chain
+from freezer_agent.catalog.wanted import wanted_chain
 from freezer_agent.engines.base import Browsable, Entry
 from freezer_agent.engines.selection import Selection
 from freezer_agent.pipeline.coding import Codings
@@ -61,9 +61,7 @@ class FilesAction:
             tempfile.TemporaryDirectory("-freezer") as work,
             self._engine.tree(Path(work)) as tree,
         ):
-            chain = choose_restore_chain(
-                self._catalog.chains(self._names), self._names[0], request.at
-            )
+            chain = wanted_chain(self._catalog, self._names, at=request.at, session=request.session)
             for level in self._reader.levels(chain):
                 with self._reader.listing(level) as listing:
                     tree.add_level(listing.chunks, has_contents=listing.has_contents)

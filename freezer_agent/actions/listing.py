@@ -9,6 +9,7 @@ from freezer_agent.actions.info import local_time, readable_size
 from freezer_agent.catalog.backup import Backup, BackupName
 from freezer_agent.catalog.catalog import Catalog, Stored
 from freezer_agent.catalog.checks import Check, Checks
+from freezer_agent.catalog.wanted import SESSION_ID, SESSION_TAG
 from freezer_agent.errors import Damaged, ObjectNotFound
 from freezer_agent.requests import ListRequest, SetFilter
 from freezer_agent.storages.base import Storage
@@ -55,6 +56,7 @@ class _Known:
     files: int | None
     damage: str
     check: Check | None
+    session: Mapping[str, Any]
 
 
 class ListAction:
@@ -112,6 +114,9 @@ class ListAction:
             files=files if isinstance(files, int) else None,
             damage=damage,
             check=check,
+            session={
+                word: metadata[word] for word in (SESSION_ID, SESSION_TAG) if word in metadata
+            },
         )
 
 
@@ -139,6 +144,7 @@ def _document(known: _Known) -> dict[str, object]:
         "files": known.files,
         "encrypted": known.encryption is not None,
         "encryption_format": known.encryption,
+        **known.session,
         "verified": None
         if check is None
         else {

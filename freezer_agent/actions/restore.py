@@ -11,9 +11,9 @@ from freezer_agent.actions.prune import Pruned, prune
 from freezer_agent.actions.reading import Level, Reader
 from freezer_agent.catalog.backup import Backup, BackupName
 from freezer_agent.catalog.catalog import Catalog
-from freezer_agent.catalog.chains import choose_restore_chain
 from freezer_agent.catalog.lock import SetLock
 from freezer_agent.catalog.unfinished import Unfinished
+from freezer_agent.catalog.wanted import wanted_chain
 from freezer_agent.consistency import tree_checksum
 from freezer_agent.engines.base import Browsable, Engine, SourceNotes
 from freezer_agent.engines.selection import Selection
@@ -69,11 +69,7 @@ class RestoreAction:
         notes = SourceNotes()
         with self._storage:
             self._check_target()
-            chain = choose_restore_chain(
-                self._catalog.chains(self._names),
-                self._names[0],
-                request.at,
-            )
+            chain = wanted_chain(self._catalog, self._names, at=request.at, session=request.session)
             chosen = self._restore(chain, notes)
             self._compare_checksum()
             pruned = self._remove_old()

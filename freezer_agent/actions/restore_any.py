@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from freezer_agent.actions.base import Action, Report
 from freezer_agent.catalog.backup import Backup, BackupName
 from freezer_agent.catalog.catalog import Catalog
-from freezer_agent.catalog.chains import choose_restore_chain
+from freezer_agent.catalog.wanted import wanted_chain
 from freezer_agent.errors import (
     AgentError,
     ChainBroken,
     Damaged,
     NoBackupBefore,
+    NoBackupOfRun,
     StorageError,
     TargetNotEmpty,
 )
@@ -57,6 +58,7 @@ class RestoreFromAny:
         self._copies = copies
         self._removal = removal
         self._errors: dict[str, AgentError] = {}
+        self._absence: NoBackupBefore | NoBackupOfRun | None = None
 
     def run(self) -> Report:
         """Restore; then remove old backups from all storages if asked."""
@@ -64,8 +66,10 @@ class RestoreFromAny:
         found = self._asked()
         wanted = max((backup for _, backup in found), key=lambda one: one.taken_at, default=None)
         if wanted is None:
-            raise self._failure(NoBackupBefore(str(self._names[0]), self._request.at))
-        request = replace(self._request, at=wanted.taken_at)
+            raise self._failure(
+                self._absence or NoBackupBefore(str(self._names[0]), self._request.at)
+            )
+        request = replace(self._request, at=wanted.taken_at, session=None)
         for copy in (copy for copy, backup in found if backup == wanted):
             try:
                 report = copy.restore(request).run()
@@ -99,9 +103,11 @@ class RestoreFromAny:
     def _newest_in(self, copy: StoredCopy) -> Backup | None:
         try:
             with copy.storage:
-                chains = copy.catalog.chains(self._names)
-                return choose_restore_chain(chains, self._names[0], self._request.at)[-1]
-        except NoBackupBefore:
+                return wanted_chain(
+                    copy.catalog, self._names, at=self._request.at, session=self._request.session
+                )[-1]
+        except (NoBackupBefore, NoBackupOfRun) as error:
+            self._absence = error
             return None
         except (StorageError, ChainBroken) as error:
             self._errors[copy.name] = error

@@ -73,12 +73,17 @@ def choose_restore_chain(
     for chain in reversed(within):
         backups = tuple(one for one in chain.backups if at is None or one.taken_at <= at)
         if backups:
-            levels = find_levels(backups, backups[-1])
-            if levels.missing is not None:
-                last_good = levels.missing - 1 if levels.missing else None
-                raise ChainBroken(str(chain.name), levels.missing, last_good)
-            return list(levels.backups)
+            return choose_levels(backups, backups[-1])
     raise NoBackupBefore(str(name), at)
+
+
+def choose_levels(backups: Sequence[Backup], wanted: Backup) -> list[Backup]:
+    """The backups of `wanted`'s chain to extract for it. ChainBroken if a level is missing."""
+    levels = find_levels(backups, wanted)
+    if levels.missing is not None:
+        last_good = levels.missing - 1 if levels.missing else None
+        raise ChainBroken(str(wanted.name), levels.missing, last_good)
+    return list(levels.backups)
 
 
 def _is_finished(chain: Chain, highest: int, rules: LevelRules, now: datetime) -> bool:

@@ -29,6 +29,7 @@ from freezer_agent.requests import (
     Request,
     Requirement,
     RestoreRequest,
+    SessionRun,
     SetFilter,
     SetName,
     SeveralRequest,
@@ -141,6 +142,7 @@ class _Checker:
             removal=self._removal(),
             queue_size=options["queue_size"],
             dry_run=options["dry_run"],
+            session=self._session_run(),
             facts=_facts(options),
         )
 
@@ -159,6 +161,7 @@ class _Checker:
             set_name=self._set_name(),
             target=target,
             at=self._instant("restore_from_date"),
+            session=self._session_to_restore(),
             overwrite=options["overwrite"],
             encryption=to_encryption(options, self._around.start, self._reasons),
             checksum=checksum,
@@ -182,9 +185,25 @@ class _Checker:
             storage=self._storage(),
             set_name=self._set_name(),
             at=self._instant("restore_from_date"),
+            session=self._session_to_restore(),
             encryption=to_encryption(self._options, self._around.start, self._reasons),
             includes=self._includes(),
         )
+
+    def _session_to_restore(self) -> SessionRun | None:
+        session = self._session_run()
+        if session is not None and self._options["restore_from_date"]:
+            self._reasons.append("--restore-from-date and --session-tag exclude each other")
+        return session
+
+    def _session_run(self) -> SessionRun | None:
+        session_id, tag = self._options["session_id"], self._options["session_tag"]
+        if not session_id and tag is None:
+            return None
+        if not session_id or tag is None:
+            self._reasons.append("--session-id and --session-tag go together")
+            return None
+        return SessionRun(session_id=session_id, tag=tag)
 
     def _list(self) -> ListRequest:
         return ListRequest(storage=self._storage(), wanted=self._filter())

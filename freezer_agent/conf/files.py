@@ -76,6 +76,19 @@ RESTORE_OPTIONS = (
         help="Restore the newest backup that is not younger than this moment: local time, unless "
         "a zone follows (Z, +02:00).",
     ),
+    cfg.StrOpt(
+        "session-id",
+        metavar="ID",
+        help="With --session-tag: restore the backup that was made in this run of the session, so "
+        "that several nodes go back to the same moment. A backup keeps both words; the scheduler "
+        "gives them.",
+    ),
+    cfg.IntOpt(
+        "session-tag",
+        min=0,
+        metavar="NUMBER",
+        help="The number of the run of the session that --session-id names.",
+    ),
     cfg.MultiStrOpt(
         "include",
         metavar="PATTERN",

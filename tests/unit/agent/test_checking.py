@@ -20,6 +20,7 @@ from freezer_agent.requests import (
     Request,
     Requirement,
     RestoreRequest,
+    SessionRun,
     SetName,
     SeveralRequest,
 )
@@ -297,3 +298,20 @@ def test_exec_needs_no_storage(tmp_path: Path) -> None:
 )
 def test_the_template_of_a_name(template: str, expected: str) -> None:
     assert expand_name(template, {"mode": "fs", "hostname": "node"}) == expected
+
+
+def test_a_backup_keeps_its_session_and_a_restore_asks_for_one(tmp_path: Path) -> None:
+    named = ("--session-id", "s", "--session-tag", "12")
+    run = SessionRun(session_id="s", tag=12)
+    assert backup_of(tmp_path).session is None
+    assert backup_of(tmp_path, *named).session == run
+    restore = ("--action", "restore", *LOCAL, "--restore-abs-path", "r")
+    request = request_of(tmp_path, *restore, *named)
+    assert isinstance(request, RestoreRequest)
+    assert request.session == run
+    assert reasons_of(tmp_path, *restore, "--session-tag", "0") == (
+        "--session-id and --session-tag go together",
+    )
+    assert reasons_of(tmp_path, *restore, *named, "--restore-from-date", "2026-01-01T00:00:00") == (
+        "--restore-from-date and --session-tag exclude each other",
+    )
