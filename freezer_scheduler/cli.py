@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 # Without it, Python prints to standard error what is logged before the log is set up.
 logging.getLogger("freezer_scheduler").addHandler(logging.NullHandler())
 
+_WITH_A_JOB = frozenset({"job-create", "session-restore"})
+"""The commands that take the options of a job besides their own."""
 _DONE, _UNUSABLE, _UNKNOWN_OPTION, _NO_COMMAND, _FAILED, _FROM_KEYBOARD = 0, 1, 2, 65, 70, 130
 _STOP_TIMEOUT_SECONDS = 100.0
 """Longer than running agents get to clean up, and shorter than the 120 s of the systemd unit."""
@@ -186,7 +188,7 @@ def _taken_apart(
     parser: Parser, words: Sequence[str]
 ) -> tuple[Mapping[str, Any] | None, CommandLine]:
     """The job that is said in options, and the rest of the command line. Raises UnknownOption."""
-    if "job-create" not in words:
+    if not _WITH_A_JOB.intersection(words):
         return None, parser.parse(words)
     from freezer_scheduler.conf.job_words import advice, take_job  # noqa: PLC0415  # see above
 

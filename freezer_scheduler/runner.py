@@ -218,7 +218,9 @@ class Runner:
             run.holds(agent)
             try:
                 outcome = agent.run(
-                    action.freezer_action, max_run_seconds=action.max_run_time, on_start=on_start
+                    _in_session(job, action.freezer_action),
+                    max_run_seconds=action.max_run_time,
+                    on_start=on_start,
                 )
             except (FreezerError, OSError) as error:
                 return RunResult(job=job, result=JobResult.FAIL, error=str(error))
@@ -271,6 +273,13 @@ class Runner:
                 tag = place.session_tag
         # Neither its end nor its backup may count as a part of an earlier run.
         return _Joined(job=replace(job, session_id="", session_tag=tag), why=why)
+
+
+def _in_session(job: Job, freezer_action: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The action; a backup with the run it is part of, to be kept with it in the storage."""
+    if not job.session_id or (freezer_action.get("action") or "backup") != "backup":
+        return freezer_action
+    return {**freezer_action, "session_id": job.session_id, "session_tag": job.session_tag}
 
 
 def _skipped(job: Job, run: Run, why: str) -> RunResult:

@@ -6,7 +6,15 @@ command line to settle.
 
 from collections.abc import Mapping
 
-from freezer_scheduler.commands import backups, clients, job_files, jobs, runs, sessions
+from freezer_scheduler.commands import (
+    backups,
+    clients,
+    job_files,
+    jobs,
+    runs,
+    session_restore,
+    sessions,
+)
 from freezer_scheduler.commands.base import Command, CommandContext
 
 __all__ = ["COMMANDS", "Command", "CommandContext"]
@@ -16,6 +24,7 @@ _ALL = (
     *runs.COMMANDS,
     *job_files.COMMANDS,
     *sessions.COMMANDS,
+    *session_restore.COMMANDS,
     *clients.COMMANDS,
     *backups.COMMANDS,
 )

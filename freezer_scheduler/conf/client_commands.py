@@ -13,7 +13,12 @@ OPTIONS = (
         "job", short="j", default="", metavar="ID", help="The job; ID,ID where several fit."
     ),
     cfg.StrOpt("session", short="s", default="", metavar="ID", help="The session."),
-    cfg.StrOpt("client", default="", metavar="ID", help="The client that client-get prints."),
+    cfg.StrOpt(
+        "client",
+        default="",
+        metavar="ID",
+        help="The client that client-get prints, or those (ID,ID) that session-restore restores.",
+    ),
     cfg.StrOpt("backup", default="", metavar="ID", help="The backup."),
     cfg.StrOpt(
         "file",

@@ -7,7 +7,7 @@ from typing import Any
 from oslo_config import cfg
 
 from freezer_scheduler.conf import client_commands, service_auth
-from freezer_scheduler.conf.job_words import COMMAND, job_options
+from freezer_scheduler.conf.job_words import COMMANDS, job_options
 from freezer_scheduler.conf.spellings import GROUPS, all_spelled
 
 SHELLS = ("bash", "zsh", "fish")
@@ -53,7 +53,7 @@ def _words(name: str, command: CommandWords) -> list[Word]:
         own = [spelled[option] for option in (*command.fields, "json") if option in spelled]
         chosen = [*own, *(spelled[option] for option in _ALWAYS), *auth]
     found = {item.flags[0]: _word(item.flags[0], item.option) for item in chosen}
-    if name == COMMAND:
+    if name in COMMANDS:
         jobs = {item.flag: _word(item.flag, item.option) for item in job_options()}
         found = {**found, **jobs}
     for flag in ("--config-file", "--config-dir"):

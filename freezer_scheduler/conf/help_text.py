@@ -18,7 +18,8 @@ Of a setting in several places the command line counts most, then the file, then
 job-create takes every option of freezer-agent for the action, --max-retries and
 --max-run-time for its rules, --description, and for the schedule --interval (here with its unit:
 "4 hours"), --start-date, --end-date, --date, --timezone, --jitter, --catch-up and the cron fields
---month, --day, --day-of-week, --hour, --minute and their like.
+--month, --day, --day-of-week, --hour, --minute and their like. session-restore takes the options of
+a restore: --session-tag, --restore-abs-path, --overwrite, --include and others.
 Yes/no options have a --no twin (--noinsecure). Names may be cut short while they stay unique, and
 the names with a section that release 19 knew (--scheduler-interval, --service_auth-os-username)
 are understood. In files OpenStack's options stand in [service_auth].
@@ -33,6 +34,9 @@ examples:
         --storage local --container /mnt --backup-name srv --interval "4 hours"
     freezer-scheduler -c node12 job-list --watch
     freezer-scheduler -c node12 run-list -j ID --long
+
+  Bring all nodes of a session back to what they were in its run 12:
+    freezer-scheduler session-restore -s ID --session-tag 12 --restore-abs-path /srv/restored
 
   The ten largest backups that the API knows:
     freezer-scheduler backup-list --sort size --reverse --limit 10

@@ -17,6 +17,8 @@ from freezer_model.schedule import SCHEDULE_KEYS
 from freezer_scheduler.conf.parser import UnknownOption
 
 COMMAND = "job-create"
+COMMANDS = (COMMAND, "session-restore")
+"""Those that take the words of a job."""
 
 _RULES = (
     cfg.StrOpt("description", help="What people call the job."),

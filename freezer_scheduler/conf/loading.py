@@ -172,8 +172,10 @@ def _contradictions(found: Mapping[str, _Value], word: str) -> list[str]:
             f"wrong value for --client-id: {client_id!r} is no host name, with or without a "
             "prefix and an underscore before it"
         )
-    if found["client"].value and word != "client-get":
-        reasons.append("--client is for client-get; --client-id says which client we are")
+    if found["client"].value and word not in ("client-get", "session-restore"):
+        reasons.append(
+            "--client is for client-get and session-restore; --client-id says which client we are"
+        )
     if word in WITHOUT_WORK:
         return reasons
     reasons += _notice_contradictions(found)

@@ -33,6 +33,7 @@ class ScriptedAgents:
     def __init__(self) -> None:
         self.script: Script = []
         self.called: list[str] = []
+        self.asked: list[dict[str, Any]] = []
         self.ended = 0
 
     def __call__(self, _job: Job) -> "ScriptedAgents":
@@ -47,6 +48,7 @@ class ScriptedAgents:
     ) -> Outcome:
         del max_run_seconds
         self.called.append(str(freezer_action.get("name")))
+        self.asked.append(dict(freezer_action))
         on_start(1)
         entry = self.script.pop(0)
         if isinstance(entry, Exception):
@@ -356,6 +358,24 @@ def test_a_backup_is_recorded_with_its_session(
         {"action": "backup", "level": 0, "job_id": "j", "session_id": "s", "session_tag": 5}
     ]
     assert board.ended_sessions == [("s", "j", JobResult.SUCCESS)]
+
+
+def test_a_backup_is_told_the_run_of_its_session_and_nothing_else_is(
+    runner: Runner, agents: ScriptedAgents
+) -> None:
+    agents.script = [BACKUP, BACKUP, BACKUP, BACKUP]
+    restore = {"action": "restore", "session_id": "of old", "session_tag": 2}
+    runner.run(
+        job({"freezer_action": {"backup_name": "n"}}, {"freezer_action": restore}, session_id="s"),
+        Run(),
+        ignore,
+    )
+    runner.run(job({"freezer_action": {"action": "backup"}}), Run(), ignore)
+    assert agents.asked == [
+        {"backup_name": "n", "session_id": "s", "session_tag": 1},
+        restore,
+        {"action": "backup"},
+    ]
 
 
 @pytest.mark.parametrize(
