@@ -7,7 +7,7 @@ on the wire; ids are never empty: an id that cannot exist is NotFound without as
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -27,10 +27,12 @@ from freezer_client.documents import (
     delete,
     id_segment,
 )
-from freezer_client.errors import Conflict
+from freezer_client.errors import ApiRefused, ApiUnavailable, Conflict, refusal
 from freezer_client.listing import Document
 from freezer_client.session import ApiSession, open_session
 from freezer_model.clock import Clock, utc_now
+
+MOST_REPORTS = 500
 
 # Not for secrets, but the system's generator needs no seed and no state to share.
 _chance = random.SystemRandom()
@@ -139,6 +141,17 @@ class Jobs:
         """Change the given fields (job_schedule is merged key by key); return the version."""
         return self._documents.update(job_id, document)
 
+    def report(self, reports: Sequence[Mapping[str, Any]]) -> Mapping[str, ApiRefused]:
+        """Merge each report into the job of its `job_id`, at most MOST_REPORTS; repeating is safe.
+
+        By job, why its report was refused. Servers before ours refuse the call as a whole (405).
+        """
+        answer = as_object("jobs", self._calls.send("PATCH", "jobs", body={"jobs": list(reports)}))
+        told = as_objects("jobs", "jobs", answer)
+        if [entry.get("job_id") for entry in told] != [each["job_id"] for each in reports]:
+            raise ApiUnavailable("PATCH jobs", "its answer is not of the jobs that were sent")
+        return {str(entry["job_id"]): _refusal_of(entry) for entry in told if "code" in entry}
+
     def delete(self, job_id: str) -> None:
         """Remove the job. Older servers do not say NotFound."""
         self._documents.delete(job_id)
@@ -152,6 +165,12 @@ class Jobs:
         return str(
             as_object(path, self._calls.send("POST", path, body={event: None})).get("result")
         )
+
+
+def _refusal_of(told: Document) -> ApiRefused:
+    """Why one of many was refused."""
+    said = [str(told.get(key) or "") for key in ("title", "description")]
+    return refusal(f"PATCH jobs/{told.get('job_id')}", as_number(told["code"]), *said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,15 @@ class Journal:
                 self._connection.close()
                 self._connection = None
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What this thread writes inside is one transaction: all of it is kept, or nothing.
+
+        Whoever else uses the journal waits meanwhile. For very many small changes.
+        """
+        with self._changing():
+            yield
+
     def begin(self, job_id: str, run_id: str, at: datetime, due_at: datetime | None = None) -> None:
         """A run begins that was due at `due_at`, by default now."""
         with self._changing() as change:

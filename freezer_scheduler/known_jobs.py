@@ -22,7 +22,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Known:
-    """A job that we hold. `changed` counts: a listing read before it says nothing new of it."""
+    """A job that we hold. `changed` counts: a listing read before it says nothing new of it.
+
+    `told` is how the board said that the job stands, until we tell it something else.
+    """
 
     job: Job
     status: JobStatus
@@ -33,6 +36,7 @@ class Known:
     missed: bool = False
     changed: int = 0
     schedule_changed: bool = False
+    told: JobState | None = None
 
 
 class KnownJobs:
@@ -88,6 +92,8 @@ class KnownJobs:
         """Tell the board where the job stands; `asked`: its event is taken away there too."""
         state = replace(known.job.state, status=known.status, event=known.event)
         known.job = replace(known.job, state=state)
+        if state == known.told:
+            return  # After a restart most jobs stand as they did.
         self.touch(known)
         # One that came since the listing was read is still to be seen.
         consumed = asked and known.event is JobEvent.NONE
@@ -111,6 +117,7 @@ class KnownJobs:
         """What was read of the job before now is old."""
         self.changes += 1
         known.changed = self.changes
+        known.told = None
 
     def drop(self, job_id: str) -> None:
         """Hold the job no more."""

@@ -13,6 +13,7 @@ from freezer_scheduler.capabilities import refusal
 from freezer_scheduler.errors import (
     BoardUnavailable,
     CoordinationUnavailable,
+    JournalUnusable,
 )
 from freezer_scheduler.job_boards.base import JobBoard
 from freezer_scheduler.job_runs import JobRuns
@@ -28,6 +29,20 @@ from freezer_scheduler.runner import Runner
 from freezer_scheduler.timetable import Timetable
 
 log = logging.getLogger(__name__)
+
+
+_MANY = 20
+_TOGETHER = 500
+"""So many commands are one transaction of the journal, which others wait for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What a plan depends on. Documents that did not change are the same objects."""
+
+    documents: list[Mapping[str, Any]]
+    changes: int
+    rules: "Rules"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +95,8 @@ class Poller:
             clock=clock,
         )
         self._refused: dict[str, tuple[Rules, Mapping[str, Any]]] = {}
+        self._settled: _Seen | None = None
+        """When there was nothing to do."""
         self._unowned = False
         self._registered = False
 
@@ -105,7 +122,7 @@ class Poller:
 
         Returns after how many seconds the board wants to be asked again, if it said so.
         """
-        self._reports.deliver()
+        self._reports.deliver_some()
         with self._known.lock:
             read_at = self._known.changes
             pending = self._reports.undelivered_jobs()
@@ -126,14 +143,14 @@ class Poller:
         self._learn_owners()
         with self._known.lock:
             self._known.settled = {j: n for j, n in self._known.settled.items() if n > read_at}
-            for command in self._plan(self._own(documents), read_at, pending):
-                self._carry_out(command)
+            self._follow(self._own(documents), read_at, pending)
             for known in list(self._known.by_id.values()):
                 if known.missed and not self._unowned:
                     known.missed = False
                     self._known.arm(known)
             jobs = [known.job for known in self._known.by_id.values()]
         self._watch.look(jobs)
+        self._board.keep_copies()
         return None
 
     def fire(self, job_id: str) -> None:
@@ -174,6 +191,37 @@ class Poller:
             return not self._ownership.runs_elsewhere(job_id)
         except CoordinationUnavailable:
             return False
+
+    def _follow(self, documents: list[Mapping[str, Any]], read_at: int, pending: set[str]) -> None:
+        """Do what is wanted. Where nothing changed since the last time that is nothing."""
+        seen = _Seen(documents=documents, changes=self._known.changes, rules=self.rules)
+        if not pending and seen == self._settled:
+            return
+        commands = self._plan(documents, read_at, pending)
+        if len(commands) < _MANY:
+            for command in commands:
+                self._carry_out(command)
+        else:
+            for start in range(0, len(commands), _TOGETHER):
+                self._carry_out_together(commands[start : start + _TOGETHER])
+        nothing_to_do = not commands and not pending and seen.changes == self._known.changes
+        self._settled = seen if nothing_to_do else None
+
+    def _carry_out_together(self, commands: Sequence[Command]) -> None:
+        """Each by itself would be a transaction of the journal: thousands of them take long."""
+        try:
+            with self._reports.together():
+                for command in commands:
+                    self._carry_out(command)
+        except JournalUnusable as error:
+            log.warning("The reports of %d jobs could not be kept: %s", len(commands), error)
+            # Whoever was refused is told so again, and all others now, one by one.
+            self._refused.clear()
+            for command in commands:
+                job_id = command.job_id if isinstance(command, Act) else command.job.job_id
+                known = self._known.by_id.get(job_id)
+                if known is not None and known.run is None:
+                    self._known.push(known, asked=not isinstance(command, Adopt))
 
     # -- what is wanted --------------------------------------------------------------------------
 
@@ -227,7 +275,7 @@ class Poller:
         match command:
             case Take(job=job, event=event):
                 log.info("job %s is new: %s", job.job_id, job.description or "no description")
-                known = Known(job=job, status=JobStatus.STOP)
+                known = Known(job=job, status=JobStatus.STOP, told=job.state)
                 self._known.by_id[job.job_id] = known
                 self._act(known, event, asked=job.state.event is not JobEvent.NONE)
             case Adopt(job=job, schedule_changed=changed):

@@ -2,21 +2,34 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from enum import Enum
 from typing import Any
 
 from freezer_model.job import Job, JobResult, JobState
 from freezer_model.run import JobRun
 from freezer_scheduler.errors import BoardRefused, BoardUnavailable, JournalUnusable
-from freezer_scheduler.job_boards.base import JobBoard
+from freezer_scheduler.job_boards.base import JobBoard, StateReport
 from freezer_scheduler.journal import Journal, Letter
 
 log = logging.getLogger(__name__)
 
 _MOST_FAILURES = 3
+_MOST_AT_ONCE = 1000
+_MOST_IN_ONE = 250
+"""Reports in one call: far below what the API takes, so that none takes it long."""
 
 STATE, BACKUP, SESSION_END, RUN_END = "state", "backup", "session-end", "run-end"
+
+
+class Delivery(Enum):
+    """What came of an attempt to deliver."""
+
+    ALL = "all"
+    MORE = "more"
+    """A part is sent, and the board takes them."""
+    STUCK = "stuck"
 
 
 class Reports:
@@ -34,6 +47,8 @@ class Reports:
         self._sending = sending or threading.Lock()
         self._announce: Callable[[], object] = self.deliver
         self._away = False
+        self._gathering: int | None = None
+        """The thread that reports of many jobs now."""
         self._stuck: dict[str, None] = {}
         """The jobs whose report the board could not take lately; the longest waiting first."""
 
@@ -43,6 +58,22 @@ class Reports:
         So a board that is slow holds up no job. None: deliver at once again.
         """
         self._announce = wake or self.deliver
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What this thread reports inside is kept in one transaction, and sent after it.
+
+        Raises JournalUnusable if it could not be kept: then none of it was.
+        """
+        try:
+            with self._journal.together():
+                self._gathering = threading.get_ident()
+                try:
+                    yield
+                finally:
+                    self._gathering = None
+        finally:
+            self._tell()
 
     def state(
         self,
@@ -74,7 +105,7 @@ class Reports:
                 if ended is not None:
                     self._board.end_run(ended)
             return
-        self._announce()
+        self._tell()
 
     def backup(self, job_id: str, record: Mapping[str, Any]) -> None:
         """Hand in the metadata of a backup."""
@@ -107,11 +138,13 @@ class Reports:
 
     def deliver(self) -> bool:
         """Send all that is kept; whether nothing is left. One that is refused is logged and gone."""
-        try:
-            return self._deliver()
-        except JournalUnusable as error:
-            self._note(away=True, reason=str(error))
-            return False
+        while (done := self._deliver_some()) is Delivery.MORE:
+            pass
+        return done is Delivery.ALL
+
+    def deliver_some(self) -> bool:
+        """Send a part, so that the caller can do other things between; whether more can be sent."""
+        return self._deliver_some() is Delivery.MORE
 
     def _post(self, kind: str, job_id: str, content: Mapping[str, Any]) -> None:
         try:
@@ -125,17 +158,36 @@ class Reports:
             except (BoardUnavailable, BoardRefused) as lost:
                 log.error("job %s: a report (%s) is lost: %s", job_id, kind, lost)  # noqa: TRY400  # a sentence for the operator
             return
-        self._announce()
+        self._tell()
 
-    def _deliver(self) -> bool:
+    def _tell(self) -> None:
+        if self._gathering != threading.get_ident():
+            self._announce()
+
+    def _deliver_some(self) -> Delivery:
+        try:
+            with self._sending:
+                return self._deliver()
+        except JournalUnusable as error:
+            self._note(away=True, reason=str(error))
+            return Delivery.STUCK
+
+    def _deliver(self) -> Delivery:
         """The letters of one job in order. One that the board cannot take now holds up its job only.
 
         After some failures the board is left alone until the next time: each costs it, and us,
         several tries.
         """
-        with self._sending:
-            failed: set[str] = set()
-            for letter in self._letters():
+        letters = self._letters()
+        failed: set[str] = set()
+        for batch in self._batches(letters[:_MOST_AT_ONCE]):
+            try:
+                if self._send_together(batch):
+                    continue
+            except BoardUnavailable as error:
+                self._note(away=True, reason=str(error))
+                return Delivery.STUCK
+            for letter in batch:
                 if letter.job_id in failed or not self._journal.tried(letter.number):
                     continue
                 try:
@@ -146,11 +198,69 @@ class Reports:
                     self._stuck.pop(letter.job_id, None)
                     self._stuck[letter.job_id] = None
                     if not error.answered or len(failed) >= _MOST_FAILURES:
-                        return False
-            self._stuck = {job_id: None for job_id in self._stuck if job_id in failed}
-            if not failed:
-                self._note(away=False, reason="")
-            return not failed
+                        return Delivery.STUCK
+        # Those that were not reached stay behind the others.
+        reached = {letter.job_id for letter in letters[:_MOST_AT_ONCE]}
+        self._stuck = {
+            job_id: None for job_id in self._stuck if job_id in failed or job_id not in reached
+        }
+        if failed:
+            return Delivery.STUCK
+        if len(letters) > _MOST_AT_ONCE:
+            return Delivery.MORE
+        self._note(away=False, reason="")
+        return Delivery.ALL
+
+    def _send_together(self, letters: Sequence[Letter]) -> bool:
+        """Send states of several jobs in one call; False if they must go one by one.
+
+        Raises BoardUnavailable if nobody answers.
+        """
+        if len(letters) == 1:
+            return False
+        with self._journal.together():
+            sent = [letter for letter in letters if self._journal.tried(letter.number)]
+        reports = [
+            StateReport(
+                job_id=letter.job_id,
+                changes=letter.content["changes"],
+                session_tag=letter.content["session_tag"],
+            )
+            for letter in sent
+        ]
+        try:
+            refused = self._board.report_all(reports)
+        except (BoardUnavailable, BoardRefused) as error:
+            if isinstance(error, BoardUnavailable) and not error.answered:
+                raise
+            # One of them may be to blame: then it shows by itself, and the others get through.
+            log.debug("%d reports are sent one by one: %s", len(sent), error)
+            return False
+        for job_id, reason in refused.items():
+            log.error("A report (%s) of job %s was refused: %s", STATE, job_id, reason)
+        with self._journal.together():
+            for letter in sent:
+                self._journal.delivered(letter.number)
+        return True
+
+    def _batches(self, letters: Sequence[Letter]) -> Iterator[list[Letter]]:
+        """States of jobs that follow each other together, everything else alone; the order stays.
+
+        One that the board could not take lately stays alone, and spoils no other's.
+        """
+        batch: list[Letter] = []
+        for letter in letters:
+            if letter.kind == STATE and letter.job_id not in self._stuck:
+                batch.append(letter)
+                if len(batch) < _MOST_IN_ONE:
+                    continue
+            if batch:
+                yield batch
+            if letter not in batch:
+                yield [letter]
+            batch = []
+        if batch:
+            yield batch
 
     def _letters(self) -> list[Letter]:
         """Those of jobs that are stuck after all others, the ones tried last at the end."""

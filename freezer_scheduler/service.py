@@ -92,16 +92,18 @@ class Scheduler:
 
     def _deliver_meanwhile(self, signals: LifeSignals, seconds: float) -> None:
         next_tick = self._monotonic() + seconds
+        more = False
         while not signals.is_stopping():
             self._supervision.alive()
             remaining = next_tick - self._monotonic()
             if remaining <= 0:
                 return
-            signals.wait(self._supervision.longest_silence(remaining))
+            if not more:
+                signals.wait(self._supervision.longest_silence(remaining))
             if signals.take_reload():
                 log.info("Reading the jobs anew, as asked")
                 return
-            self._reports.deliver()
+            more = self._reports.deliver_some()
 
     def _tick(self) -> float:
         """Look at the jobs once; the seconds to wait after it."""

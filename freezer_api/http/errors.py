@@ -86,6 +86,11 @@ _WITHOUT_DETAILS: dict[type[Exception], str] = {
 }
 
 
+def answer_to(error: Exception) -> Answer:
+    """How an error of ours is told."""
+    return next(ANSWERS[cls] for cls in type(error).__mro__ if cls in ANSWERS)
+
+
 def install(app: falcon.App[Any, Any]) -> None:
     """Make the application answer errors by the table, and everything unforeseen with 500."""
     for error in ANSWERS:
@@ -97,7 +102,7 @@ def install(app: falcon.App[Any, Any]) -> None:
 def _answer_error(
     req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]
 ) -> None:
-    answer = next(ANSWERS[cls] for cls in type(error).__mro__ if cls in ANSWERS)
+    answer = answer_to(error)
     description = str(error)
     if answer.status >= 500:
         # The text is for the operator: it may name hosts, files and tables.

@@ -67,6 +67,20 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "Job": _JOB,
     "JobList": _list_of("jobs", "Job"),
     "JobId": _object({"job_id": _STRING}, **_VERSIONED),
+    "JobsReported": _object(
+        {
+            "jobs": {
+                "type": "array",
+                "items": _object(
+                    {"job_id": _STRING},
+                    **_VERSIONED,
+                    code=_NUMBER,
+                    title=_STRING,
+                    description=_STRING,
+                ),
+            }
+        }
+    ),
     "EventResult": _object({"result": _STRING}),
     "Run": _RUN,
     "RunList": _list_of("runs", "Run"),

@@ -99,6 +99,13 @@ OPERATIONS = (
     *_all_of("actions", "Action", "GET", "POST", "PATCH", "DELETE"),
     *_all_of("sessions", "Session", "GET", "POST", "PATCH", "DELETE"),
     Operation(
+        method="PATCH",
+        path=f"{_PROJECT}/jobs",
+        status=200,
+        answer="JobsReported",
+        request="JobReports",
+    ),
+    Operation(
         method="POST",
         path=f"{_PROJECT}/jobs/{{job_id}}/event",
         status=202,

@@ -56,6 +56,7 @@ _CHECKED: dict[str, Schema] = {
     "BackupUpdate": backups.UPDATE,
     "ClientRegister": clients.REGISTER,
     "JobCreate": jobs.CREATE,
+    "JobReports": jobs.REPORTS,
     "JobUpdate": jobs.UPDATE,
     "RunReport": runs.REPORT,
     "SessionCreate": sessions.CREATE,

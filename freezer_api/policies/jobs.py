@@ -24,7 +24,13 @@ RULES = [
         "POST /jobs",
         "POST /jobs/{job_id}",
     ),
-    rule("jobs:update", ADMIN_OR_OWNER, "Change a job.", "PATCH /jobs/{job_id}"),
+    rule(
+        "jobs:update",
+        ADMIN_OR_OWNER,
+        "Change a job, or report how many stand.",
+        "PATCH /jobs",
+        "PATCH /jobs/{job_id}",
+    ),
     rule("jobs:delete", ADMIN_OR_OWNER, "Remove a job.", "DELETE /jobs/{job_id}"),
     rule(
         "jobs:event:create",

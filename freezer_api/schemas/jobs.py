@@ -50,4 +50,31 @@ CREATE = Schema(
     }
 )
 
+MOST_REPORTS = 500
+
+REPORTS = Schema(
+    {
+        "type": "object",
+        "properties": {
+            "jobs": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": MOST_REPORTS,
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "job_id": IDENTIFIER,
+                        "job_schedule": JOB_SCHEDULE,
+                        "session_tag": INTEGER,
+                    },
+                    "required": ["job_id", "job_schedule"],
+                    "additionalProperties": False,
+                },
+            },
+        },
+        "required": ["jobs"],
+        "additionalProperties": False,
+    }
+)
+
 UPDATE = Schema({"type": "object", "properties": _FIELDS, "additionalProperties": False})

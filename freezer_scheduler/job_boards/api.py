@@ -1,10 +1,10 @@
 """The job board of the API."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from freezer_client.api import Freezer
+from freezer_client.api import MOST_REPORTS, Freezer
 from freezer_client.documents import NOTHING_KNOWN
 from freezer_client.errors import (
     ApiRefused,
@@ -18,11 +18,12 @@ from freezer_client.errors import (
 from freezer_model.job import Job, JobResult
 from freezer_model.run import JobRun
 from freezer_scheduler.errors import BoardRefused, BoardUnavailable, HeldElsewhere
-from freezer_scheduler.job_boards.base import SessionPlace
+from freezer_scheduler.job_boards.base import SessionPlace, StateReport, report_each
 from freezer_scheduler.job_boards.copies import SavedCopies
 
 _UNKNOWN_TO_OLD_SERVERS = ("exit_code", "error")
 _LATER = (408, 425, 429)
+_UNKNOWN_CALL = (404, 405, 501)
 
 
 class ApiBoard:
@@ -47,6 +48,8 @@ class ApiBoard:
         self._registration = registration
         self._copies = copies
         self._polled = NOTHING_KNOWN
+        self._own: list[Mapping[str, Any]] = []
+        self._takes_many = True
         self._all_projects = all_projects
 
     def register(self) -> None:
@@ -68,15 +71,12 @@ class ApiBoard:
             )
             documents = self._polled.documents
         # Another document of the API may hold the client's id at some depth of its own.
-        own = [found for found in documents if found.get("client_id") == own_id]
-        self._copies.keep(own)
-        return list(own)
+        self._own = [found for found in documents if found.get("client_id") == own_id]
+        return list(self._own)
 
     def report(self, job_id: str, changes: Mapping[str, Any], session_tag: int | None) -> None:
         """PATCH the runtime keys; the schedule and the actions stay as they are at the API."""
-        document: dict[str, Any] = {"job_schedule": dict(changes)}
-        if session_tag is not None:
-            document["session_tag"] = session_tag
+        document = _report(changes, session_tag)
         with _translated():
             try:
                 self._freezer.jobs.update(job_id, document)
@@ -90,6 +90,31 @@ class ApiBoard:
                     if key not in _UNKNOWN_TO_OLD_SERVERS and value is not None
                 }
                 self._freezer.jobs.update(job_id, document)
+
+    def report_all(self, reports: Sequence[StateReport]) -> Mapping[str, str]:
+        """One PATCH for many; servers that know no such call get them one by one."""
+        if not self._takes_many:
+            return report_each(self, reports)
+        bodies = [
+            {"job_id": each.job_id, **_report(each.changes, each.session_tag)} for each in reports
+        ]
+        refused: dict[str, str] = {}
+        with _translated():
+            for start in range(0, len(bodies), MOST_REPORTS):
+                part = bodies[start : start + MOST_REPORTS]
+                try:
+                    answers = self._freezer.jobs.report(part)
+                except ApiRefused as error:
+                    if error.status not in _UNKNOWN_CALL:
+                        raise
+                    self._takes_many = False
+                    return report_each(self, reports)
+                refused |= {job_id: str(reason) for job_id, reason in answers.items()}
+        return refused
+
+    def keep_copies(self) -> None:
+        """Keep them in the job directory, one file for each job."""
+        self._copies.keep(self._own)
 
     def hold_run(self, run: JobRun, lease_seconds: int, *, take_over: bool = False) -> bool:
         """PUT the run with the seconds of its lease."""
@@ -132,6 +157,11 @@ class ApiBoard:
         if not self._client_id:
             self._client_id = f"{self._freezer.project_id()}_{self._hostname}"
         return self._client_id
+
+
+def _report(changes: Mapping[str, Any], session_tag: int | None) -> dict[str, Any]:
+    of_session = {} if session_tag is None else {"session_tag": session_tag}
+    return {"job_schedule": dict(changes), **of_session}
 
 
 @contextmanager

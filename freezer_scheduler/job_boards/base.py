@@ -1,11 +1,12 @@
 """What a job board is: where jobs come from, and where results go."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from freezer_model.job import Job, JobResult
 from freezer_model.run import JobRun
+from freezer_scheduler.errors import BoardRefused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +15,15 @@ class SessionPlace:
 
     result: str
     session_tag: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateReport:
+    """How a job stands: what `JobBoard.report` takes."""
+
+    job_id: str
+    changes: Mapping[str, Any]
+    session_tag: int | None
 
 
 class JobBoard(Protocol):
@@ -36,6 +46,17 @@ class JobBoard(Protocol):
 
     def report(self, job_id: str, changes: Mapping[str, Any], session_tag: int | None) -> None:
         """Change these runtime keys of the job's job_schedule, and its session tag if given."""
+        ...
+
+    def report_all(self, reports: Sequence[StateReport]) -> Mapping[str, str]:
+        """As `report` for each of some jobs; by job, why the board refused it.
+
+        After BoardUnavailable some of them may have been taken; telling them again is fine.
+        """
+        ...
+
+    def keep_copies(self) -> None:
+        """Keep what was last wanted where people find it, if this board does. Never raises."""
         ...
 
     def hold_run(self, run: JobRun, lease_seconds: int, *, take_over: bool = False) -> bool:
@@ -62,3 +83,14 @@ class JobBoard(Protocol):
     def record_backup(self, record: Mapping[str, Any], *, again: bool) -> None:
         """Keep the metadata of a backup. `again`: an earlier try may have succeeded unseen."""
         ...
+
+
+def report_each(board: JobBoard, reports: Sequence[StateReport]) -> dict[str, str]:
+    """`report_all` of a board that takes one report after the other."""
+    refused = {}
+    for each in reports:
+        try:
+            board.report(each.job_id, each.changes, each.session_tag)
+        except BoardRefused as error:
+            refused[each.job_id] = str(error)
+    return refused

@@ -8,7 +8,7 @@ kept as long as it is among those used last.
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from freezer_model.job import Job, JobResult
 from freezer_model.run import JobRun
 from freezer_scheduler.errors import BoardRefused, BoardUnavailable, JobNotSupported
 from freezer_scheduler.job_boards.api import ApiBoard
-from freezer_scheduler.job_boards.base import JobBoard, SessionPlace
+from freezer_scheduler.job_boards.base import JobBoard, SessionPlace, StateReport, report_each
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,14 @@ class CentralBoard:
     def report(self, job_id: str, changes: Mapping[str, Any], session_tag: int | None) -> None:
         """See JobBoard."""
         self._carry(job_id, lambda board: board.report(job_id, changes, session_tag))
+
+    def report_all(self, reports: Sequence[StateReport]) -> Mapping[str, str]:
+        """See JobBoard: each by the trust of its own user."""
+        return report_each(self, reports)
+
+    def keep_copies(self) -> None:
+        """See JobBoard."""
+        self._own.keep_copies()
 
     def hold_run(self, run: JobRun, lease_seconds: int, *, take_over: bool = False) -> bool:
         """See JobBoard."""

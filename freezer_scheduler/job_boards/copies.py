@@ -33,12 +33,17 @@ class SavedCopies:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._texts: dict[str, str] = {}
+        self._kept: list[Mapping[str, Any]] = []
         self._troubled = False
 
     def keep(self, documents: Sequence[Mapping[str, Any]]) -> None:
         """Make the directory hold these jobs. A directory that cannot be written is logged once."""
+        # Of a poll that found nothing new these are the very same objects: quickly compared.
+        if documents == self._kept:
+            return
         try:
             self._keep(documents)
+            self._kept = list(documents)
         except OSError as error:
             if not self._troubled:
                 log.warning("Jobs are not copied to %s: %s", self._folder, error.strerror)

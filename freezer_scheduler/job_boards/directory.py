@@ -5,14 +5,14 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from freezer_model.job import RUNTIME_KEYS, Job, JobResult, JobStatus
 from freezer_model.run import JobRun
 from freezer_scheduler.errors import BoardRefused, BoardUnavailable
-from freezer_scheduler.job_boards.base import SessionPlace
+from freezer_scheduler.job_boards.base import SessionPlace, StateReport, report_each
 from freezer_scheduler.job_boards.copies import write_private
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,13 @@ class DirectoryBoard:
         del session_tag  # There are no sessions without the API.
         with self._lock:
             self._change(job_id, lambda state: state["job_schedule"].update(changes))
+
+    def report_all(self, reports: Sequence[StateReport]) -> Mapping[str, str]:
+        """Report one after the other."""
+        return report_each(self, reports)
+
+    def keep_copies(self) -> None:
+        """They lie there already."""
 
     def hold_run(self, run: JobRun, lease_seconds: int, *, take_over: bool = False) -> bool:
         """Nobody else runs the jobs of this directory: the lock of the scheduler sees to it."""

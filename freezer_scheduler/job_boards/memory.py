@@ -2,13 +2,13 @@
 
 import copy
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from freezer_model.job import Job, JobResult, JobStatus
 from freezer_model.run import JobRun, RunStatus
 from freezer_scheduler.errors import BoardRefused, BoardUnavailable, HeldElsewhere
-from freezer_scheduler.job_boards.base import SessionPlace
+from freezer_scheduler.job_boards.base import SessionPlace, StateReport, report_each
 
 
 class MemoryBoard:
@@ -63,6 +63,13 @@ class MemoryBoard:
             self.jobs[job_id]["job_schedule"] = {k: v for k, v in merged.items() if v is not None}
             if session_tag is not None:
                 self.jobs[job_id]["session_tag"] = session_tag
+
+    def report_all(self, reports: Sequence[StateReport]) -> Mapping[str, str]:
+        """Report one after the other."""
+        return report_each(self, reports)
+
+    def keep_copies(self) -> None:
+        """Nobody else keeps these."""
 
     def hold_run(self, run: JobRun, lease_seconds: int, *, take_over: bool = False) -> bool:
         """Leases end only with their runs."""

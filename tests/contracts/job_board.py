@@ -8,7 +8,7 @@ import pytest
 from freezer_model.job import Job, JobResult, JobState, JobStatus
 from freezer_model.run import JobRun, RunStatus
 from freezer_scheduler.errors import BoardRefused
-from freezer_scheduler.job_boards.base import JobBoard
+from freezer_scheduler.job_boards.base import JobBoard, StateReport
 
 RUNNING = JobState(status=JobStatus.RUNNING, time_started=1, current_pid=7).to_report()
 DONE = JobState(
@@ -116,6 +116,21 @@ class JobBoardContract:
         with pytest.raises(BoardRefused):
             place.board.report("a", DONE, None)
         assert place.board.wanted() == []
+
+    def test_reports_of_many_jobs_are_taken_and_refused_one_by_one(self, place: Place) -> None:
+        for job_id in ("a", "b", "gone"):
+            place.put(job_id, schedule_interval="2 hours")
+        place.board.wanted()
+        place.remove("gone")
+        reports = [
+            StateReport(job_id=job_id, changes=DONE, session_tag=None)
+            for job_id in ("a", "gone", "b")
+        ]
+        for _again in range(2):
+            assert place.board.report_all(reports).keys() == {"gone"}
+            for job_id in ("a", "b"):
+                state = JobState.from_document(place.timing(job_id))
+                assert (state.status, state.error) == (JobStatus.COMPLETED, "why \u00fc 100%")
 
     def test_a_run_begins_goes_on_and_ends(self, place: Place) -> None:
         place.put("a")

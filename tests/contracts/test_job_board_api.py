@@ -16,6 +16,7 @@ from freezer_model.job import Job, JobResult
 from freezer_model.run import JobRun, RunStatus
 from freezer_scheduler.errors import BoardRefused, BoardUnavailable, HeldElsewhere
 from freezer_scheduler.job_boards.api import ApiBoard
+from freezer_scheduler.job_boards.base import StateReport
 from freezer_scheduler.job_boards.copies import SavedCopies
 from tests.contracts.job_board import DONE, JobBoardContract
 from tests.fakes import api_server
@@ -129,12 +130,24 @@ class TestApi(JobBoardContract):
     def test_listed_jobs_are_copied(self, place: ApiPlace) -> None:
         place.put("a")
         place.board.wanted()
+        place.board.keep_copies()
         path = place.folder / "job_a.conf"
         assert json.loads(path.read_text())["client_id"] == "node"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         place.remove("a")
         place.board.wanted()
+        place.board.keep_copies()
         assert not path.exists()
+
+    def test_more_reports_than_one_call_takes_and_their_session_tags(
+        self, place: ApiPlace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("freezer_scheduler.job_boards.api.MOST_REPORTS", 2)
+        for job_id in "abcde":
+            place.put(job_id)
+        reports = [StateReport(job_id=each, changes=DONE, session_tag=7) for each in "abcde"]
+        assert place.board.report_all(reports) == {}
+        assert [found["session_tag"] for found in place.freezer.jobs.list()] == [7] * 5
 
     def test_a_poll_sees_every_change(self, place: ApiPlace) -> None:
         """The service answers 304 in between; nothing may be missed for that."""
@@ -308,3 +321,14 @@ def test_a_folder_that_cannot_be_is_told_once(
     for _ in range(3):
         copies.keep([{"job_id": "a"}])
     assert len(caplog.records) == 1
+
+
+def test_a_server_that_knows_no_reports_of_many_gets_them_one_by_one(tmp_path: Path) -> None:
+    api = ScriptedApi()
+    board = ApiPlace(api.freezer, tmp_path).board
+    reports = [StateReport(job_id=each, changes=DONE, session_tag=None) for each in "ab"]
+    api.answers(reply(405), *[reply(200, {"job_id": "x", "version": 2})] * 4)
+    assert board.report_all(reports) == {}
+    assert board.report_all(reports) == {}
+    paths = ["jobs", "jobs/a", "jobs/b", "jobs/a", "jobs/b"]
+    assert [(asked.method, asked.path) for asked in api.asked] == [("PATCH", p) for p in paths]

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,7 @@ from freezer_scheduler.errors import (
     HeldElsewhere,
     JournalUnusable,
 )
+from freezer_scheduler.job_boards.base import StateReport
 from freezer_scheduler.job_boards.memory import MemoryBoard
 from freezer_scheduler.journal import Journal
 from freezer_scheduler.poller import Poller, Rules
@@ -997,3 +998,110 @@ def test_whoever_watches_is_told_of_jobs_and_results(world: World) -> None:
     world.agent.outcome = Outcome(exit_code=1, report=None, error="")
     world.timetable.fire("a")
     assert world.watched.ended == [("a", "success"), ("a", "fail")]
+
+
+# -- very many jobs --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def crowd(world: World) -> list[str]:
+    names = [f"job{number}" for number in range(45)]
+    for name in names:
+        world.put(name, **HOURLY)
+    return names
+
+
+def test_many_new_jobs_are_armed_and_reported_together(
+    world: World, crowd: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[list[str]] = []
+    take_all = world.board.report_all
+
+    def report_all(reports: Sequence[StateReport]) -> Mapping[str, str]:
+        told.append([each.job_id for each in reports])
+        return take_all(reports)
+
+    monkeypatch.setattr(world.board, "report_all", report_all)
+    world.put("wrong", schedule_interval="sometimes")
+    world.poller.tick()
+    assert told == [crowd]
+    assert [world.words(name) for name in crowd] == [("scheduled", "", "")] * len(crowd)
+    assert world.words("wrong") == ("completed", "", "fail")
+    assert set(world.timetable.armed) == set(crowd)
+    assert world.journal.letters() == []
+
+
+def test_many_jobs_whose_reports_cannot_be_kept_are_reported_at_once(
+    world: World, crowd: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full when all of them are written down."""
+    together = world.journal.together
+
+    @contextmanager
+    def failing() -> Iterator[None]:
+        with suppress(JournalUnusable), together():
+            yield
+            raise JournalUnusable("rolled back")
+        raise JournalUnusable("the disk is full")
+
+    world.reports.leave_delivery(lambda: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(world.journal, "together", failing)
+        world.poller.tick()
+        assert len(world.journal.letters()) == len(crowd)
+    assert world.reports.deliver()
+    assert [world.words(name) for name in crowd] == [("scheduled", "", "")] * len(crowd)
+
+
+def test_what_the_board_says_already_is_not_reported_after_a_restart(
+    world: World, crowd: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.poller.tick()
+    world.board.request("job7", "stop")
+    told: list[str] = []
+    report = world.board.report
+
+    def noted(job_id: str, changes: Mapping[str, Any], session_tag: int | None) -> None:
+        told.append(job_id)
+        report(job_id, changes, session_tag)
+
+    monkeypatch.setattr(world.board, "report", noted)
+    world.begin_life_again()
+    world.poller.tick()
+    assert told == ["job7"]
+    assert world.words("job7") == ("stop", "", "")
+    assert len(world.timetable.armed) == len(crowd) - 1
+    # What changes from then on is told as ever.
+    told.clear()
+    world.board.request("job8", "stop")
+    world.poller.tick()
+    world.board.request("job8", "start")
+    world.poller.tick()
+    assert told == ["job8", "job8"]
+    assert world.words("job8") == ("scheduled", "", "")
+
+
+def test_a_listing_that_says_nothing_new_is_not_gone_through_again(
+    world: World, crowd: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.poller.tick()
+    world.poller.tick()
+    read: list[str] = []
+    parse = Job.from_document
+
+    def noted(document: Mapping[str, Any]) -> Job:
+        read.append(str(document["job_id"]))
+        return parse(document)
+
+    monkeypatch.setattr(Job, "from_document", noted)
+    world.poller.tick()
+    assert read == []
+    world.board.request("job3", "stop")
+    world.poller.tick()
+    assert set(read) == set(crowd)
+    assert world.words("job3") == ("stop", "", "")
+    # Other rules change what may run, whatever the listing says.
+    world.poller.tick()
+    world.poller.rules = Rules(capabilities={"supported_storages": ["swift"]})
+    world.poller.tick()
+    assert world.words("job4") == ("completed", "", "fail")

@@ -1,6 +1,6 @@
 """Reports arrive: in order, states once, whatever is away meanwhile."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,8 @@ import pytest
 
 from freezer_model.job import Job, JobEvent, JobResult, JobState, JobStatus
 from freezer_model.run import JobRun, RunStatus
-from freezer_scheduler.errors import BoardRefused, BoardUnavailable
+from freezer_scheduler.errors import BoardRefused, BoardUnavailable, JournalUnusable
+from freezer_scheduler.job_boards.base import StateReport
 from freezer_scheduler.job_boards.memory import MemoryBoard
 from freezer_scheduler.journal import Journal
 from freezer_scheduler.reports import Reports
@@ -241,7 +242,9 @@ def test_many_jobs_that_fail_starve_no_other_and_are_all_tried_in_turn(journal: 
     for job_id in "abcde":
         reports.state(job_id, RUNNING, consumed=False)
     reports.deliver()
-    assert board.asked == ["a", "b", "c"], "after some failures the board is left alone"
+    assert board.asked == ["a", *"abc"], (
+        "together, then by themselves; after some failures the board is left alone"
+    )
     reports.state("f", DONE, consumed=False)
     board.asked.clear()
     reports.deliver()
@@ -279,3 +282,102 @@ def test_the_end_of_a_run_is_sent_before_the_next_one_begins(
 def test_a_journal_that_fails_has_no_end_to_send(reports: Reports, journal: Journal) -> None:
     journal.close()
     reports.settle_end("a")
+
+
+class GatheringBoard(LoggedBoard):
+    """Takes many at once, or says why not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.together: list[list[str]] = []
+        self.trouble: BoardUnavailable | BoardRefused | None = None
+
+    def report_all(self, reports: Sequence[StateReport]) -> Mapping[str, str]:
+        self.together.append([each.job_id for each in reports])
+        if self.trouble is not None:
+            raise self.trouble
+        return super().report_all(reports)
+
+
+def gathered(journal: Journal, jobs: str) -> tuple[GatheringBoard, Reports]:
+    board = GatheringBoard()
+    reports = Reports(board, journal)
+    for job_id in jobs:
+        board.put({"job_id": job_id})
+    reports.leave_delivery(lambda: None)
+    with reports.together():
+        for job_id in jobs:
+            reports.state(job_id, RUNNING, consumed=False)
+        assert board.arrived == []
+    return board, reports
+
+
+def test_states_of_many_jobs_go_together(journal: Journal) -> None:
+    board, reports = gathered(journal, "abcd")
+    del board.jobs["c"]
+    assert reports.deliver()
+    assert board.together == [["a", "b", "c", "d"]]
+    assert board.arrived == [("a", "running"), ("b", "running"), ("d", "running")]
+    assert journal.letters() == []
+
+
+def test_what_else_is_told_keeps_its_place_among_states(journal: Journal) -> None:
+    board, reports = gathered(journal, "ab")
+    reports.backup("b", {"level": 0})
+    reports.state("c", DONE, consumed=False)
+    board.put({"job_id": "c"})
+    assert reports.deliver()
+    assert board.together == [["a", "b"]]
+    assert board.arrived == [
+        ("a", "running"),
+        ("b", "running"),
+        ("b", "backup"),
+        ("c", "completed"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "trouble", [BoardUnavailable("500", answered=True), BoardRefused("the body is no good")]
+)
+def test_one_that_spoils_the_call_holds_up_no_other(
+    journal: Journal, trouble: BoardUnavailable | BoardRefused
+) -> None:
+    board, reports = gathered(journal, "abc")
+    board.trouble = trouble
+    assert reports.deliver()
+    assert [job_id for job_id, _ in board.arrived] == ["a", "b", "c"]
+
+
+def test_a_board_that_does_not_answer_is_asked_once_for_many(journal: Journal) -> None:
+    board, reports = gathered(journal, "abc")
+    board.trouble = BoardUnavailable("nobody there")
+    assert not reports.deliver()
+    assert (len(board.together), board.arrived) == (1, [])
+    board.trouble = None
+    assert reports.deliver()
+    assert len(board.arrived) == 3
+
+
+def test_very_many_are_sent_in_parts_with_time_for_other_things_between(journal: Journal) -> None:
+    board = GatheringBoard()
+    reports = Reports(board, journal)
+    reports.leave_delivery(lambda: None)
+    with reports.together():
+        for number in range(2500):
+            board.put({"job_id": f"j{number}"})
+            reports.state(f"j{number}", RUNNING, consumed=False)
+    left = []
+    while reports.deliver_some():
+        left.append(len(journal.letters()))
+    assert left == [1500, 500]
+    assert journal.letters() == []
+    assert {len(each) for each in board.together} == {250}
+
+
+def test_reports_that_cannot_be_kept_together_are_an_error(
+    board: LoggedBoard, journal: Journal
+) -> None:
+    reports = Reports(board, journal)
+    journal.close()
+    with pytest.raises(JournalUnusable), reports.together():
+        raise AssertionError("never entered")
