@@ -32,6 +32,7 @@ from counting_relay import CountingRelay
 CLIENT = "bench-node"
 MAKERS = 4
 MOST_JOBS = 50_000
+QUIET_SECONDS = 10.0
 ARMED = re.compile(r"job (\w+) is due at")
 RUNS = re.compile(r"^(\S+ \S+) .* job (\w+) runs$", re.MULTILINE)
 AIMS = {
@@ -78,7 +79,7 @@ def _measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         began = time.perf_counter()
         with _scheduler(folder, relay.port, log, options.interval) as process:
             armed = _await_lines(log, ARMED, options.jobs, 300) - began
-            _await_quiet(relay)
+            reported = _await_quiet(relay) - began
             idle = _idle(process, relay, options)
             memory = psutil.Process(process.pid).memory_info().rss / 2**20
             late = _punctuality(server, log, options)
@@ -87,6 +88,7 @@ def _measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "load_before": round(load, 1),
         "fill_seconds": round(filled, 1),
         "armed_seconds": round(armed, 2),
+        "reported_seconds": round(reported, 2),
         "memory_mib": round(memory, 1),
         **idle,
         **late,
@@ -169,15 +171,17 @@ def _await_lines(log: Path, pattern: re.Pattern[str], count: int, seconds: float
         time.sleep(0.2)
 
 
-def _await_quiet(relay: CountingRelay) -> None:
-    """Until ten seconds passed with no request but those of polls: all states are reported."""
+def _await_quiet(relay: CountingRelay) -> float:
+    """When the last state was reported: no other request than those of polls for ten seconds."""
     deadline = time.perf_counter() + 600
-    before = -1
-    while (now := relay.count - relay.polls) != before:
-        if time.perf_counter() > deadline:
+    before, changed = -1, time.perf_counter()
+    while (now := time.perf_counter()) - changed < QUIET_SECONDS:
+        if now > deadline:
             raise SystemExit("the reports of the start do not end")
-        before = now
-        time.sleep(10)
+        if (count := relay.count - relay.polls) != before:
+            before, changed = count, now
+        time.sleep(0.2)
+    return changed
 
 
 def _idle(
