@@ -64,6 +64,10 @@ def _reason(error: ValidationError, rule: Any) -> str:
             reason = "must not be empty"
         case "maxLength":
             reason = f"must have at most {rule} characters"
+        case "minItems":
+            reason = "must not be empty"
+        case "maxItems":
+            reason = f"must have at most {rule} entries"
         case "minimum":
             reason = f"must be {rule} or more"
         case "maximum":
