@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 
 from freezer_model.clock import Clock
 from freezer_model.instants import NO_INSTANT, to_epoch
@@ -24,6 +25,9 @@ from freezer_scheduler.runner import Run, Runner, RunResult
 from freezer_scheduler.timetable import Timetable
 
 log = logging.getLogger(__name__)
+
+_SESSION_SPREAD = timedelta(minutes=1)
+"""So far from its own instant a job may join the run of its session: as long as it waits for one."""
 
 
 class JobRuns:
@@ -163,6 +167,9 @@ class JobRuns:
             self._show_running(job, started=to_epoch(started_at), pid=pid)
 
         result = self._runner.run(job, run, note_agent)
+        if result.joined_at is not None:
+            # Clocks differ: the instant that this run is for may have come after it was joined.
+            self._timetable.serve(job.job_id, until=result.joined_at + _SESSION_SPREAD)
         seconds = (self._clock() - started_at).total_seconds()
         log.info("job %s ended after %.1f s: %s", job.job_id, seconds, result.result)
         return result

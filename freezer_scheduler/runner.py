@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Protocol
 
 from freezer_model.clock import Clock
@@ -11,6 +12,7 @@ from freezer_model.errors import FreezerError
 from freezer_model.instants import to_epoch
 from freezer_model.job import Action, Job, JobResult
 from freezer_model.run import ActionRun
+from freezer_model.schedule import ScheduleKind
 from freezer_model.session_rules import SessionOutcome
 from freezer_scheduler.agent_process import Outcome
 from freezer_scheduler.errors import BoardRefused, BoardUnavailable
@@ -95,7 +97,8 @@ class Run:
 class RunResult:
     """How a run ended; `exit_code` None if no agent ran. `job` carries the run's session tag.
 
-    `actions` has one entry for each action that was tried, in order.
+    `actions` has one entry for each action that was tried, in order. `joined_at` is when the job
+    joined the run of its session, if it had to wait for that.
     """
 
     job: Job
@@ -104,14 +107,20 @@ class RunResult:
     error: str = ""
     actions: tuple[ActionRun, ...] = ()
     output: str = ""
+    joined_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Joined:
-    """The job as it runs: in its session, or outside any and why."""
+    """The job as it runs: in its session, or outside any and why.
+
+    `is_done`: it was part of the session's present run before, and need not run again.
+    """
 
     job: Job
     why: str = ""
+    waited: bool = False
+    is_done: bool = False
 
 
 class Runner:
@@ -143,6 +152,9 @@ class Runner:
     def run(self, job: Job, run: Run, on_start: Callable[[int], None]) -> RunResult:
         """Run the job to its end. Never raises for what the job or its agent do."""
         joined = self._joined(job, run)
+        if joined.is_done:
+            return _as_before(joined.job)
+        joined_at = self._clock() if joined.waited else None
         if joined.why and self._session_required:
             return replace(_skipped(job, run, joined.why), job=joined.job)
         if joined.why:
@@ -150,7 +162,7 @@ class Runner:
                 "job %s runs outside its session %s: %s", job.job_id, job.session_id, joined.why
             )
         job = joined.job
-        result = self._carried_out(job, run, on_start)
+        result = replace(self._carried_out(job, run, on_start), joined_at=joined_at)
         if job.session_id:
             self._reports.session_end(job, result.result)
         return result
@@ -263,9 +275,13 @@ class Runner:
             except BoardRefused as error:
                 why = str(error)
                 break
-            if place.result == "success":
-                return _Joined(job=replace(job, session_tag=place.session_tag))
+            if place.result == SessionOutcome.SUCCESS:
+                joined = replace(job, session_tag=place.session_tag)
+                return _Joined(job=joined, waited=attempt > 0)
             why = place.result
+            if why == SessionOutcome.HOLD_OFF and job.schedule.kind is not ScheduleKind.AT_ONCE:
+                # To wait for the end of the hold-off would open a run that no other member wants.
+                return _Joined(job=replace(job, session_id=""), is_done=True)
             if why == SessionOutcome.OUT_OF_SYNC:
                 # Some other job is to open the next run, which this one joins then. If none does
                 # in a minute, the one that is in step is away, and all others wait as this one: so
@@ -273,6 +289,18 @@ class Runner:
                 tag = place.session_tag
         # Neither its end nor its backup may count as a part of an earlier run.
         return _Joined(job=replace(job, session_id="", session_tag=tag), why=why)
+
+
+def _as_before(job: Job) -> RunResult:
+    """The result of the job's part in the run, which has ended a moment ago."""
+    log.info("job %s is part of run %d of its session already", job.job_id, job.session_tag)
+    state = job.state
+    return RunResult(
+        job=job,
+        result=JobResult.SUCCESS if state.result is JobResult.NONE else state.result,
+        exit_code=state.exit_code,
+        error=state.error,
+    )
 
 
 def _in_session(job: Job, freezer_action: Mapping[str, Any]) -> Mapping[str, Any]:

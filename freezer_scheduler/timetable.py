@@ -120,6 +120,16 @@ class Timetable:
         with self._changed:
             self._again.pop(job_id, None)
 
+    def serve(self, job_id: str, *, until: datetime) -> None:
+        """The run that goes on counts for the instants until then that fell into it.
+
+        So a job that waited for others does not run a second time for the instant they met at.
+        """
+        with self._changed:
+            again = self._again.get(job_id)
+            if again is not None and again.due_at <= until:
+                del self._again[job_id]
+
     def next_run_at(self, job_id: str) -> datetime | None:
         """When the job is due next: None if it is exhausted or not armed.
 

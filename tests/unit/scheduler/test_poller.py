@@ -25,14 +25,14 @@ from freezer_scheduler.errors import (
     HeldElsewhere,
     JournalUnusable,
 )
-from freezer_scheduler.job_boards.base import StateReport
+from freezer_scheduler.job_boards.base import SessionPlace, StateReport
 from freezer_scheduler.job_boards.memory import MemoryBoard
 from freezer_scheduler.journal import Journal
 from freezer_scheduler.poller import Poller, Rules
 from freezer_scheduler.process_tree import process_start
 from freezer_scheduler.reports import Reports
 from freezer_scheduler.run_records import RunRecords
-from freezer_scheduler.runner import Runner
+from freezer_scheduler.runner import Run, Runner
 
 AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 HOURLY = {"schedule_interval": "1 hours"}
@@ -49,6 +49,7 @@ class HandTimetable:
         self.never: set[str] = set()
         self.broken: set[str] = set()
         self.closed = False
+        self.served: dict[str, datetime] = {}
 
     def start(self) -> None:
         """Nothing fires by itself."""
@@ -75,6 +76,9 @@ class HandTimetable:
     def due_of_run(self, job_id: str) -> datetime | None:
         del job_id
         return None
+
+    def serve(self, job_id: str, *, until: datetime) -> None:
+        self.served[job_id] = until
 
     def close(self) -> None:
         self.closed = True
@@ -1105,3 +1109,23 @@ def test_a_listing_that_says_nothing_new_is_not_gone_through_again(
     world.poller.rules = Rules(capabilities={"supported_storages": ["swift"]})
     world.poller.tick()
     assert world.words("job4") == ("completed", "", "fail")
+
+
+def test_a_run_that_waited_for_its_session_counts_for_the_instant_it_met_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["success", "out-of-sync", "success"]
+    monkeypatch.setattr(
+        world.board,
+        "join_session",
+        lambda _job: SessionPlace(result=words.pop(0), session_tag=2 - len(words) // 2),
+    )
+    monkeypatch.setattr(Run, "pause", lambda _run, _seconds: None)
+    world.put(**HOURLY)
+    world.board.jobs["a"]["session_id"] = "s"
+    world.poller.tick()
+    world.timetable.fire("a")
+    assert world.timetable.served == {}
+    world.timetable.fire("a")
+    assert world.timetable.served == {"a": AT + timedelta(minutes=1)}
+    assert world.words() == ("scheduled", "", "success")

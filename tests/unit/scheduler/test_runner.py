@@ -421,6 +421,34 @@ def test_a_job_whose_session_cannot_be_joined_runs_outside_it(
     assert board.ended_sessions == []
 
 
+@pytest.mark.parametrize("last", ["success", "fail", ""])
+def test_a_job_that_is_due_again_in_the_run_it_was_part_of_is_done(
+    runner: Runner, board: MemoryBoard, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """It caught up and joined the others; now comes the instant at which they met."""
+    place = SessionPlace(result="hold-off", session_tag=5)
+    monkeypatch.setattr(board, "join_session", lambda _job: place)
+    timing = {"schedule_interval": "1 hours", "result": last, "error": "why", "exit_code": 4}
+    run = QuickRun()
+    again = job({}, session_id="s", session_tag=5, job_schedule=timing)
+    result = runner.run(again, run, ignore)
+    assert (str(result.result), result.exit_code, result.error) == (last or "success", 4, "why")
+    assert (result.job.session_id, result.job.session_tag) == ("", 5)
+    assert (run.pauses, result.actions, result.joined_at) == ([], (), None)
+    assert board.ended_sessions == []
+
+
+def test_who_waited_for_the_session_tells_when_it_joined(
+    runner: Runner, agents: ScriptedAgents, board: MemoryBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents.script = [OK, OK]
+    answers = [("success", 5), ("out-of-sync", 6), ("success", 7)]
+    places = [SessionPlace(result=word, session_tag=tag) for word, tag in answers]
+    monkeypatch.setattr(board, "join_session", lambda _job: places.pop(0))
+    found = [runner.run(job({}, session_id="s"), QuickRun(), ignore).joined_at for _ in range(2)]
+    assert found == [None, AT]
+
+
 @pytest.mark.parametrize("aborted", [False, True])
 def test_a_job_that_needs_its_session_is_not_run_without(
     runner: Runner,

@@ -140,6 +140,28 @@ def test_firings_during_a_run_become_one_after_it(make: Make, recorder: Recorder
     assert recorder.most_at_once == 1
 
 
+@pytest.mark.parametrize(("later", "runs"), [(-1, 2), (0, 1), (600, 1)])
+def test_a_run_may_count_for_an_instant_that_fell_into_it(
+    make: Make, recorder: Recorder, later: int, runs: int
+) -> None:
+    clock = SetClock()
+    timetable = make(clock=clock)
+    recorder.hold.clear()
+    timetable.arm("j", schedule(interval="1 hours"))
+    clock.advance(hours=1)
+    look_again(timetable)
+    wait_until(lambda: recorder.begun == ["j"])
+    clock.advance(hours=1)
+    look_again(timetable)
+    wait_until(lambda: "j" in timetable._again)
+    timetable.serve("j", until=clock.now + timedelta(seconds=later))
+    timetable.serve("unknown", until=clock.now)
+    recorder.hold.set()
+    wait_until(lambda: not timetable._running)
+    assert recorder.begun == ["j"] * runs
+    assert timetable.next_run_at("j") == clock.now + timedelta(hours=1)
+
+
 def test_a_last_firing_that_waits_for_the_run_before_it_is_still_to_come(
     make: Make, recorder: Recorder
 ) -> None:
