@@ -155,10 +155,12 @@ class JobRuns:
         started_at = self._clock()
         if not self.board_away:
             self._reports.settle_end(job.job_id)
-        record = self._records.begin(job, started_at, away=self.board_away)
-        known.record = record
+        known.record = record = self._records.new(job, started_at)
         due_at = self._timetable.due_of_run(job.job_id)
+        # Before the lease is asked for: whoever is killed in between gives it back in his next life.
         self._journal.begin(job.job_id, record.run_id, started_at, due_at)
+        if not self.board_away:
+            self._records.begin(record)
         log.info("job %s runs", job.job_id)
         self._show_running(job, started=to_epoch(started_at))
 

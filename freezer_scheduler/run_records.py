@@ -48,21 +48,22 @@ class RunRecords:
     alone_by_lock: bool = False
     """Whether a lock keeps other schedulers from running the job: a lease that they left is taken."""
 
-    def begin(self, job: Job, started_at: datetime, *, away: bool) -> JobRun:
-        """The run, whose lease is taken unless the board is away: that holds up no job.
-
-        Raises HeldElsewhere if another run of the job goes on.
-        """
-        run = JobRun(
+    def new(self, job: Job, started_at: datetime) -> JobRun:
+        """A run that is about to begin; nobody is told."""
+        return JobRun(
             run_id=self.new_id(),
             job_id=job.job_id,
             client_id=job.client_id,
             scheduler=self.scheduler,
             time_started=to_epoch(started_at),
         )
-        if not away:
-            self._hold(run, take_over=self.alone_by_lock)
-        return run
+
+    def begin(self, run: JobRun) -> None:
+        """Take the lease of the run, unless the board is away: that holds up no job.
+
+        Raises HeldElsewhere if another run of the job goes on.
+        """
+        self._hold(run, take_over=self.alone_by_lock)
 
     def renew(self, run: JobRun) -> Held:
         """Tell that the run goes on."""

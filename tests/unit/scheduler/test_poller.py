@@ -1004,6 +1004,33 @@ def test_whoever_watches_is_told_of_jobs_and_results(world: World) -> None:
     assert world.watched.ended == [("a", "success"), ("a", "fail")]
 
 
+def test_killed_as_the_lease_was_given_the_next_life_gives_it_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Nothing that is done for an exception is done then."""
+
+    hold = world.board.hold_run
+
+    def hold_and_die(run: JobRun, lease_seconds: int, *, take_over: bool = False) -> bool:
+        hold(run, lease_seconds, take_over=take_over)
+        world.journal.close()
+        raise Killed
+
+    world.put(**HOURLY)
+    world.poller.tick()
+    with monkeypatch.context() as patched:
+        patched.setattr(world.board, "hold_run", hold_and_die)
+        with pytest.raises(Killed):
+            world.timetable.fire("a")
+    world.begin_life_again()
+    world.poller.tick()
+    world.timetable.fire("a")
+    assert world.words() == ("scheduled", "", "success")
+    ended = [(str(run.status), str(run.result)) for run in world.board.runs["a"].values()]
+    assert ended == [("completed", "fail"), ("completed", "success")]
+
+
 # -- very many jobs --------------------------------------------------------------------------------
 
 
