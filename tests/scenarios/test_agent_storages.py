@@ -4,13 +4,21 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from freezer_agent.conf.checking import Surroundings, to_request
+from freezer_agent.conf.options import gather
+from freezer_agent.conf.parser import Parser
+from freezer_agent.requests import ListRequest
+from freezer_agent.storage_assembly import build_storage, make_network
 from tests.fakes.agent_command import AgentCommand, Ended
 from tests.services import ftp as ftp_service
 from tests.services import sshd as sshd_service
@@ -204,6 +212,97 @@ def test_a_chain_is_made_listed_restored_and_removed(
     assert pruned.status == 0, pruned.stderr
     assert len(pruned.report["removed_backups"]) == 2
     assert not remote.run("--action", "info", "-l", "--json").report["backups"]
+
+
+def altered(remote: RemoteAgent, pattern: str, change: Callable[[bytes], bytes]) -> None:
+    """Do to one object of the storage what no agent does."""
+    start = Path.cwd()
+    words = [*remote.options, "--action", "list"]
+    around = Surroundings(
+        start=start, host="host", home=remote.agent.home, environment=dict(os.environ)
+    )
+    request = to_request(gather(Parser("freezer-agent").parse(words), start), around)
+    assert isinstance(request, ListRequest)
+    network = make_network(
+        attempts=1,
+        upload_limit=-1,
+        download_limit=-1,
+        monotonic=time.monotonic,
+        sleep=time.sleep,
+        chance=lambda: 0.0,
+    )
+    with build_storage(request.storage, network).storage as storage:
+        (key,) = [one.key for one in storage.list("") if fnmatch(one.key, pattern)]
+        storage.write(key, [change(b"".join(storage.read(key)))])
+
+
+def flipped(content: bytes) -> bytes:
+    return content[:-20] + bytes([content[-20] ^ 1]) + content[-19:]
+
+
+@pytest.mark.parametrize(
+    "remote",
+    [
+        *("ssh", "ftps", "swift", "s3"),
+        pytest.param("ftp", marks=pytest.mark.slow),
+        pytest.param("swift-dlo", marks=pytest.mark.slow),
+    ],
+    indirect=True,
+)
+def test_what_is_stored_is_listed_searched_verified_picked_and_thinned_out(
+    remote: RemoteAgent, source: Path, tmp_path: Path
+) -> None:
+    """Three sealed backups in two chains, and then one that somebody has altered."""
+    (tmp_path / "key").write_text("a pass phrase\n")
+    (tmp_path / "key").chmod(0o600)
+    key = ("--encrypt-pass-file", tmp_path / "key")
+
+    def look(action: str, *words: str | Path, status: int = 0) -> dict[str, Any]:
+        ended = remote.run("--action", action, "--json", *words)
+        assert ended.status == status, ended.stderr
+        return ended.report
+
+    assert look("list")["backups"] == []
+    for step in range(3):
+        (source / f"added {step}").write_text(f"{step}\n")
+        made = remote.backup(source, "--max-level", "1", *map(str, key))
+        assert made.status == 0, made.stderr
+    (source / "removed").unlink()
+
+    listed = look("list")["backups"]
+    assert [one["level"] for one in listed] == [0, 1, 0]
+    assert all(one["encrypted"] and one["verified"] is None for one in listed)
+    found = look("files", "--include", "added*", *key)["files"]
+    assert [one["name"] for one in found] == ["added 0", "added 1", "added 2"]
+
+    assert [one["checked"] for one in look("verify")["backups"]] == ["structure"] * 3
+    read = look("verify", "--read-data", *key)["backups"]
+    assert [(one["checked"], one["good"]) for one in read] == [("data", True)] * 3
+    assert all(one["verified"]["good"] for one in look("list")["backups"])
+
+    picked = remote.restore(tmp_path / "picked", "--include", "/added 2", *key)
+    assert picked.status == 0, picked.stderr
+    assert [path.name for path in (tmp_path / "picked").iterdir()] == ["added 2"]
+
+    newest = f"data/*/0_{listed[2]['time_stamp']}/data"
+    altered(remote, newest, flipped)
+    assert look("verify")["good"]
+    bad = look("verify", "--read-data", *key, status=1)["backups"]
+    assert [one["good"] for one in bad] == [True, True, False]
+    altered(remote, newest, lambda content: content[:-1])
+    (problem,) = look("verify", status=1)["backups"][2]["problems"]
+    assert "bytes, " in problem
+    assert remote.restore(tmp_path / "target", *key).status == 1
+    before = ("--restore-from-date", listed[1]["date"])
+    restored = remote.restore(tmp_path / "before", *before, *key)
+    assert restored.status == 0, restored.stderr
+    assert (tmp_path / "before/removed").read_text() == "removed\n"
+
+    told = look("admin", "--keep-last", "1", "--dry-run")
+    assert len(told["removed_backups"]) == 2
+    assert len(look("list")["backups"]) == 3
+    look("admin", "--keep-last", "1")
+    assert [one["backup"] for one in look("list")["backups"]] == [listed[2]["backup"]]
 
 
 WRONG = {
