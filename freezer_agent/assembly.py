@@ -200,7 +200,10 @@ def _backup_to_several(
         choices=[one.choice for one in several.storages],
     )
     return BackupToSeveral(
-        action=_backup_into(into, replace(request, facts=_facts_of(several, request)), world),
+        # The queue that is asked for is that of each storage; one before them would be in addition.
+        action=_backup_into(
+            into, replace(request, facts=_facts_of(several, request), queue_size=1), world
+        ),
         mirrored=mirrored,
         places={name: one.place for name, one in built.items()},
         requirement=several.requirement,

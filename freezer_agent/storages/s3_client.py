@@ -1,4 +1,4 @@
-"""Calls of an S3 service through boto3, with errors in our words."""
+"""Calls of an S3 service through botocore, with errors in our words."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from freezer_agent.errors import (
     StorageFull,
     StorageUnavailable,
 )
+from freezer_agent.storages.s3_models import LeanFiles
 
 _NOT_FOUND = {"NoSuchKey", "NoSuchBucket", "NoSuchUpload", "404", "NotFound"}
 _FULL = {"QuotaExceeded", "EntityTooLarge", "InsufficientCapacity", "XMinioStorageFull", "507"}
@@ -60,8 +61,9 @@ class S3Client:
 
     def open(self) -> None:
         """Make the client; the library is loaded only now, it is large. No call is made."""
-        import boto3  # noqa: PLC0415 - see above
-        from botocore.config import Config  # noqa: PLC0415 - the same
+        from botocore.config import Config  # noqa: PLC0415 - see above
+        from botocore.loaders import Loader  # noqa: PLC0415 - the same
+        from botocore.session import Session  # noqa: PLC0415 - the same
 
         if self._client is not None:
             return
@@ -81,7 +83,9 @@ class S3Client:
             response_checksum_validation="when_required",
         )
         with self.errors("cannot use the S3 options"):
-            self._client = boto3.session.Session().client(
+            session = Session()
+            session.register_component("data_loader", Loader(file_loader=LeanFiles()))
+            self._client = session.create_client(
                 "s3",
                 endpoint_url=self._endpoint,
                 aws_access_key_id=self._access_key,

@@ -8,11 +8,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import paramiko
-
 from freezer_agent.errors import AccessRefused, StorageUnavailable
 from freezer_agent.storages.sftp import Sftp
 from freezer_agent.storages.sftp_packets import SftpLost
+from freezer_agent.storages.ssh_library import paramiko
 
 _KEEPALIVE_SECONDS = 30
 

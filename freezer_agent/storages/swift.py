@@ -15,8 +15,6 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
-import swiftclient.client
-
 from freezer_agent.errors import (
     AccessRefused,
     Damaged,
@@ -33,6 +31,7 @@ from freezer_agent.storages.names import Escapes
 from freezer_agent.storages.resuming import resumed
 from freezer_agent.storages.retrying import Attempts, attempt
 from freezer_agent.storages.swift_account import SwiftAccount
+from freezer_agent.storages.swift_library import swift
 from freezer_agent.storages.swift_segments import (
     LargeObjects,
     Segment,
@@ -212,9 +211,7 @@ class Swift:
         except ObjectNotFound:
             doing = f"cannot make the container {self._container!r}"
             attempt(
-                lambda: self._account.call(
-                    swiftclient.client.put_container, doing, self._container
-                ),
+                lambda: self._account.call(swift.put_container, doing, self._container),
                 self._attempts,
             )
             return self._objects.put(name, content, **given)
@@ -248,7 +245,7 @@ class Swift:
             try:
                 headers, body = self._account.call_on(
                     connection,
-                    swiftclient.client.get_object,
+                    swift.get_object,
                     doing,
                     self._container,
                     name,
@@ -288,18 +285,14 @@ class Swift:
     def _container_page(self, marker: str) -> _Entries:
         doing = f"cannot list the containers of {self._account}"
         call = self._account.call
-        _, page = attempt(
-            lambda: call(swiftclient.client.get_account, doing, marker=marker), self._attempts
-        )
+        _, page = attempt(lambda: call(swift.get_account, doing, marker=marker), self._attempts)
         return list(page)
 
     def _usage_of(self, name: str) -> ContainerUsage:
         # The account's own listing has these figures too, but minutes old.
         doing = f"cannot look at container {name!r}"
         call = self._account.call
-        headers = attempt(
-            lambda: call(swiftclient.client.head_container, doing, name), self._attempts
-        )
+        headers = attempt(lambda: call(swift.head_container, doing, name), self._attempts)
         return ContainerUsage(
             container=name,
             size_bytes=int(headers["x-container-bytes-used"]),

@@ -10,9 +10,7 @@ from urllib.parse import urlsplit
 
 import keystoneauth1.exceptions
 import requests
-import swiftclient.client
 import urllib3.exceptions
-from swiftclient.exceptions import ClientException
 
 from freezer_agent.errors import (
     AccessRefused,
@@ -21,12 +19,13 @@ from freezer_agent.errors import (
     StorageFull,
     StorageUnavailable,
 )
+from freezer_agent.storages.swift_library import ClientException, swift
 
 Result = TypeVar("Result")
 
 _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 # The client shows the first characters of tokens in its log messages unless told otherwise.
-swiftclient.client.logger_settings["reveal_sensitive_prefix"] = 0
+swift.logger_settings["reveal_sensitive_prefix"] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +92,7 @@ class V1Login:
         """A token and the URL that belongs to the user."""
         del renew
         try:
-            url, token = swiftclient.client.get_auth_1_0(
+            url, token = swift.get_auth_1_0(
                 self._auth_url, self._username, self._key, **self._options
             )
         except ClientException as error:
@@ -210,12 +209,10 @@ class SwiftAccount:
         """What the cluster says it offers; nothing where it does not say."""
         if self._features is None:
             parts = urlsplit(self.access().url)
-            info = swiftclient.client.http_connection(
-                f"{parts.scheme}://{parts.netloc}/info", **self._options
-            )
+            info = swift.http_connection(f"{parts.scheme}://{parts.netloc}/info", **self._options)
             try:
                 with errors("cannot ask for the features of the cluster"):
-                    self._features = dict(swiftclient.client.get_capabilities(info))
+                    self._features = dict(swift.get_capabilities(info))
             except (AccessRefused, ObjectNotFound):
                 self._features = {}
             finally:
@@ -230,7 +227,7 @@ class SwiftAccount:
             connection[1].close()
 
     def _opened(self) -> Any:
-        return swiftclient.client.http_connection(self.access().url, **self._options)
+        return swift.http_connection(self.access().url, **self._options)
 
     def _renewed(self, old: Access) -> Access:
         with self._lock:

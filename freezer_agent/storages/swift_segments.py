@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
-import swiftclient.client
-
 from freezer_agent.errors import ObjectNotFound, StorageUnavailable
 from freezer_agent.storages.cutting import Pace, Pieces
 from freezer_agent.storages.retrying import Attempts, attempt
 from freezer_agent.storages.swift_account import SwiftAccount
+from freezer_agent.storages.swift_library import swift
 
 _SEGMENT = re.compile(r"(?P<folder>(?:.*/)?)segments/(?P<id>[0-9a-f]{16}/)?[0-9m]\d{7}", re.DOTALL)
 _TOTAL_HEADER = "x-object-meta-freezer-bytes"
@@ -59,7 +58,7 @@ class LargeObjects:
 
         def put_once() -> None:
             stored = self._account.call(
-                swiftclient.client.put_object,
+                swift.put_object,
                 doing,
                 self._container,
                 name,
@@ -106,9 +105,7 @@ class LargeObjects:
     def headers(self, name: str) -> dict[str, str]:
         """The headers of an object."""
         doing = f"cannot look at {name!r} in {self._account}/{self._container}"
-        return dict(
-            self._account.call(swiftclient.client.head_object, doing, self._container, name)
-        )
+        return dict(self._account.call(swift.head_object, doing, self._container, name))
 
     def total_bytes(self, name: str, headers: dict[str, str]) -> int:
         """How many bytes the object with these headers must have.
@@ -137,7 +134,7 @@ class LargeObjects:
         """Remove one object, not what it consists of; a missing one is fine."""
         doing = f"cannot delete {name!r} from {self._account}/{self._container}"
         try:
-            self._account.call(swiftclient.client.delete_object, doing, self._container, name)
+            self._account.call(swift.delete_object, doing, self._container, name)
         except ObjectNotFound:
             return
 
@@ -158,7 +155,7 @@ class LargeObjects:
     def _page(self, doing: str, prefix: str, marker: str) -> list[dict[str, Any]]:
         def ask() -> list[dict[str, Any]]:
             _, page = self._account.call(
-                swiftclient.client.get_container,
+                swift.get_container,
                 doing,
                 self._container,
                 prefix=prefix,
@@ -199,7 +196,7 @@ class LargeObjects:
     ) -> None:
         attempt(
             lambda: self._account.call(
-                swiftclient.client.put_object,
+                swift.put_object,
                 f"cannot join the segments of {name!r} in {self._account}/{self._container}",
                 self._container,
                 name,
@@ -214,7 +211,7 @@ class LargeObjects:
 
     def _static_segments(self, name: str, owner: str) -> Iterator[str]:
         _, content = self._account.call(
-            swiftclient.client.get_object,
+            swift.get_object,
             f"cannot read the manifest of {name!r} in {self._account}/{self._container}",
             self._container,
             name,
@@ -239,7 +236,7 @@ class LargeObjects:
         doing = f"cannot remove objects of {self._account}/{self._container}"
         lines = "\n".join(quote(f"/{self._container}/{name}") for name in names)
         _, body = self._account.call(
-            swiftclient.client.post_account,
+            swift.post_account,
             doing,
             headers={"Accept": "application/json", "Content-Type": "text/plain"},
             query_string="bulk-delete",

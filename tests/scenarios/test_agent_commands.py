@@ -97,7 +97,7 @@ def test_costly_libraries_are_not_imported(agent: AgentCommand, words: list[str]
         "keystoneauth1",
         "isal",
         "backports.zstd",
-        "boto3",
+        "botocore",
         "prettytable",
     }
     assert heavy.isdisjoint(ended.stderr.split())
