@@ -167,7 +167,14 @@ def _run_request(options: Any, start: Path, home: Path, voice: "Voice | EventVoi
     for warning in report.warnings:
         log.warning("%s", warning)
         voice.warn(warning)
-    write_report(report, options["metadata_out"], start, sys.stdout, as_json=options["json"])
+    write_report(
+        report,
+        options["metadata_out"],
+        start,
+        sys.stdout,
+        as_json=options["json"],
+        quiet=options["quiet"],
+    )
     for failure in report.failures:
         log.critical("%s", failure)
         voice.fail(failure)

@@ -17,10 +17,12 @@ def write_report(
     stdout: TextIO,
     *,
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """To the place of --metadata-out ("-" is standard output), else as a table or JSON there.
 
-    A run that was asked for nothing but a command prints nothing unless asked.
+    A run that was asked for nothing but a command prints nothing unless asked; a `quiet` one
+    prints what it was asked for, such as a listing, and not how it went.
     """
     if metadata_out == "-" or (as_json and not metadata_out):
         stdout.write(json.dumps(report.document, sort_keys=True))
@@ -29,7 +31,7 @@ def write_report(
         _write_file(start / metadata_out, json.dumps(report.document, sort_keys=True))
     elif report.table is not None:
         stdout.write(_table(report.table.columns, report.table.rows))
-    elif report.document.get("action") != "exec":
+    elif report.document.get("action") != "exec" and not quiet:
         stdout.write(_table(("Property", "Value"), _properties(report.document)))
     stdout.flush()
 

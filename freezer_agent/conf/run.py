@@ -128,6 +128,7 @@ REPORT_OPTIONS = (
         "quiet",
         short="q",
         default=False,
-        help="No error message and no progress line on standard error.",
+        help="No error message and no progress line on standard error, and no table of results on "
+        "standard output: there is only what was asked for, such as a listing or JSON.",
     ),
 )

@@ -291,6 +291,18 @@ def test_quiet_is_silent(agent: AgentCommand) -> None:
         assert (ended.status, ended.stdout, ended.stderr) == (1, "", "")
 
 
+def test_quiet_shows_what_was_asked_for_only(
+    agent: AgentCommand, source: Path, tmp_path: Path
+) -> None:
+    words = (*agent.storage, "-N", "name", "-F", source, "--nosync", "-q")
+    made = agent.run(*words)
+    assert (made.status, made.stdout, made.stderr) == (0, "", "")
+    told = agent.run(*words, "--metadata-out", "-")
+    assert told.report["backup_name"] == "name"
+    assert "| name" in agent.run("--action", "list", *agent.storage, "-q").stdout
+    assert agent.restore(tmp_path / "out", "-q").stdout == ""
+
+
 def test_errors_are_in_the_log_too(agent: AgentCommand, tmp_path: Path) -> None:
     agent.restore(tmp_path / "out")
     assert "CRITICAL" in agent.log.read_text()

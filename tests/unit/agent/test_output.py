@@ -92,7 +92,7 @@ def test_sizes(size: int, text: str) -> None:
 
 def written(report: Report, tmp_path: Path, out: str | None, *, as_json: bool = False) -> str:
     stdout = io.StringIO()
-    write_report(report, out, tmp_path, stdout, as_json=as_json)
+    write_report(report, out, tmp_path, stdout, as_json=as_json, quiet=False)
     return stdout.getvalue()
 
 
