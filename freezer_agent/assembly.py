@@ -192,7 +192,9 @@ def _backup_to_several(
     ]
     into = _Destination(
         storage=mirrored,
-        copies=Copies([Catalog(member, _ENGINE) for member in mirrored.members]),
+        copies=Copies(
+            [Catalog(member, _ENGINE) for member in mirrored.members], mirrored.catching_up
+        ),
         lock=JointLock(locks),
         unfinished=UnfinishedCopies(
             [_unfinished(built[member.name], member) for member in mirrored.members]

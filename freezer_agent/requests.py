@@ -321,6 +321,8 @@ class SeveralRequest:
     storages: tuple[NamedStorage, ...]
     requirement: Requirement = Requirement.ALL
     queue_size: int = 4
+    spool_bytes: int = 0
+    stalled_seconds: int = 900
 
 
 Request = SingleRequest | SeveralRequest

@@ -33,10 +33,6 @@ from freezer_agent.storages.throttled import Bucket, Throttled
 if TYPE_CHECKING:
     from freezer_agent.storages.swift_account import Login
 
-# A storage of several that took nothing for so long is left out. All attempts at one call end
-# earlier, so this is for file servers that hang and never answer.
-_STALLED_SECONDS = 900.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
@@ -113,7 +109,8 @@ def lane_limits(several: SeveralRequest, network: Network) -> LaneLimits:
     longest = network.upload.seconds_for(2 * segments) if network.upload else 0.0
     return LaneLimits(
         queue_size=several.queue_size,
-        stalled_seconds=_STALLED_SECONDS + longest,
+        spool_bytes=several.spool_bytes,
+        stalled_seconds=several.stalled_seconds + longest,
     )
 
 

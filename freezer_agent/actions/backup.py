@@ -228,6 +228,9 @@ class BackupAction:
         except BaseException as error:
             error.add_note(self._discard(backup))
             raise
+        # The copies that are complete count from now on, whatever becomes of slower ones.
+        for _ in self._lock.renewing(self._copies.catching_up()):
+            pass
         self._end(backup)
         return stored
 

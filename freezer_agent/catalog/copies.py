@@ -1,6 +1,6 @@
 """The catalogs of all storages that one backup goes to, and whether they can be continued alike."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from freezer_agent.catalog.backup import Backup, Chain, find_levels
@@ -18,8 +18,14 @@ class Copies:
     restores by itself, whatever becomes of the others.
     """
 
-    def __init__(self, catalogs: Sequence[Catalog]) -> None:
+    def __init__(
+        self,
+        catalogs: Sequence[Catalog],
+        catching_up: Callable[[], Iterator[bytes]] = lambda: iter(()),
+    ) -> None:
+        """`catching_up` waits for copies that are slow, and tells now and then that it does."""
         self.catalogs = tuple(catalogs)
+        self.catching_up = catching_up
 
     def hindrance(self, levels: Sequence[Backup], rules: LevelRules, now: datetime) -> str | None:
         """The reason why not every copy can be continued on `levels`, or None.

@@ -120,6 +120,8 @@ class _Checker:
             storages=tuple(self._storages),
             requirement=Requirement(self._options["require_storages"]),
             queue_size=self._options["queue_size"],
+            spool_bytes=max(0, self._options["spool_limit"]),
+            stalled_seconds=self._options["stall_timeout"],
         )
 
     def _backup(self) -> BackupRequest:

@@ -33,8 +33,24 @@ OPTIONS = (
         min=1,
         max=1024,
         metavar="CHUNKS",
-        help="How many chunks of the stream (up to 1 MiB each) may wait for a storage that is "
-        "slower than its source. Each of several storages has a queue of its own.",
+        help="How many chunks of the stream (up to 1 MiB each) may wait in memory for a storage "
+        "that is slower than its source. Each of several storages has a queue of its own.",
+    ),
+    cfg.Opt(
+        "spool-limit",
+        type=Rate(),
+        default=1 << 30,
+        metavar="SIZE",
+        help="With several storages: the most bytes of the stream, also as 500M or 10G (powers of "
+        "1024), that may wait for each that is slower than the others in a file of the temporary "
+        "folder (TMPDIR). The others get on meanwhile. 0 keeps all in step with the slowest.",
+    ),
+    cfg.IntOpt(
+        "stall-timeout",
+        default=900,
+        min=1,
+        metavar="SECONDS",
+        help="With several storages: one that takes nothing for so long is given up, and named.",
     ),
     cfg.IntOpt(
         "storage-attempts",
@@ -200,6 +216,14 @@ REMOTE_OPTIONS = (
 SECTION_NAMES = frozenset(
     option.dest
     for option in (*OPTIONS, *REMOTE_OPTIONS)
-    if option.dest not in {"upload_limit", "download_limit", "require_storages", "queue_size"}
+    if option.dest
+    not in {
+        "upload_limit",
+        "download_limit",
+        "require_storages",
+        "queue_size",
+        "spool_limit",
+        "stall_timeout",
+    }
 ) | {"max_segment_size", "insecure", "os_trust_id", "os_identity_api_version", "project_id"}
 """What a section of one of several storages may settle anew."""

@@ -8,31 +8,38 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from freezer_agent.errors import StorageError, StorageUnavailable
 from freezer_agent.pipeline.streams import rechunk
 from freezer_agent.storages.cutting import PIECE_BYTES
+from freezer_agent.storages.overflow import Overflow
 
-# How long to wait for storages that clean up after the stream itself has failed.
-_CLEANING_SECONDS = 60.0
+_TICK_SECONDS = 1.0
 
 Write = Callable[[Iterator[bytes]], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneLimits:
-    """How many pieces may wait for a storage, and after which silence it is given up."""
+    """How many pieces may wait for a storage in memory and how many bytes in a file behind it.
+
+    One that takes nothing for `stalled_seconds` is given up. The first to have the whole stream
+    waits for the others for `grace_seconds`. `cleaning_seconds` is for storages that remove what
+    they have of a stream that failed.
+    """
 
     queue_size: int
     stalled_seconds: float
+    spool_bytes: int = 0
+    grace_seconds: float = 5.0
+    cleaning_seconds: float = 60.0
 
 
 def fan_out(chunks: Iterable[bytes], lanes: Sequence["Lane"]) -> None:
-    """Give every chunk to every lane and wait until all have written or failed.
+    """Give every chunk to every lane; `ends` waits until they have written it.
 
-    The stream runs at the pace of the slowest lane, ahead of it by its queue. A lane that fails
-    or stalls takes no more and holds up nobody. An error of `chunks` ends all lanes before it is
+    The stream runs ahead of the slowest lane by its queue and by its file. A lane that fails or
+    stalls takes no more and holds up nobody. An error of `chunks` ends all lanes before it is
     raised: what they wrote is not published.
     """
     for lane in lanes:
@@ -43,31 +50,53 @@ def fan_out(chunks: Iterable[bytes], lanes: Sequence["Lane"]) -> None:
             if not any(taken):
                 break
     except BaseException:
-        for lane in lanes:
-            lane.abandon()
-        for lane in lanes:
-            lane.wait(_CLEANING_SECONDS)
+        stop(lanes)
         raise
     for lane in lanes:
         lane.finish()
+
+
+def ends(lanes: Sequence["Lane"], ended: threading.Condition) -> Iterator[float]:
+    """Wait until all lanes have written or failed, and come back for a moment once a second.
+
+    Yields how many seconds that was at most. A lane that does not get on is given up.
+    """
+    while waiting := [lane for lane in lanes if not lane.is_closed]:
+        tick_seconds = min([_TICK_SECONDS, *(lane.limits.stalled_seconds for lane in waiting)])
+        with ended:
+            ended.wait_for(lambda: any(lane.is_closed for lane in waiting), tick_seconds)
+        for lane in waiting:
+            lane.give_up_if_stalled(tick_seconds)
+        yield tick_seconds
+
+
+def stop(lanes: Sequence["Lane"]) -> None:
+    """The rest of the stream will not come: what was written must not become visible."""
     for lane in lanes:
-        lane.join()
+        lane.abandon()
+    for lane in lanes:
+        lane.wait()
 
 
 class Lane:
     """One storage's share: `write` runs in a thread of its own and draws from a queue.
 
-    After `fan_out` either `size_bytes` or `error` is there.
+    At its end either `size_bytes` or `error` is there, and `ended` is notified.
     """
 
-    def __init__(self, name: str, write: Write, limits: LaneLimits) -> None:
+    def __init__(
+        self, name: str, write: Write, limits: LaneLimits, ended: threading.Condition
+    ) -> None:
         self.size_bytes: int | None = None
         self.error: BaseException | None = None
+        self.limits = limits
         self._write = write
-        self._limits = limits
         self._waiting: deque[bytes] = deque()
+        self._overflow = Overflow(limits.spool_bytes)
         self._changed = threading.Condition()
-        self._taken = 0
+        self._ended = ended
+        self._taken = self._taken_before = 0
+        self._silent_seconds = 0.0
         self._has_end = self._is_abandoned = self._is_done = False
         self._thread = threading.Thread(target=self._run, name=f"to-{name}", daemon=True)
 
@@ -79,16 +108,11 @@ class Lane:
         """Queue a piece; waits for room. False if this lane takes no more."""
         with self._changed:
             room = self._changed.wait_for(
-                lambda: self._is_closed or len(self._waiting) < self._limits.queue_size,
-                self._limits.stalled_seconds,
+                lambda: self.is_closed or self._queue(piece), self.limits.stalled_seconds
             )
             if not room:
                 self._give_up()
-            if self._is_closed:
-                return False
-            self._waiting.append(piece)
-            self._changed.notify_all()
-        return True
+            return not self.is_closed
 
     def finish(self) -> None:
         """There are no more pieces."""
@@ -100,36 +124,50 @@ class Lane:
         """The stream has failed: what was written must not become visible."""
         with self._changed:
             self._is_abandoned = True
-            self._waiting.clear()
-            self._changed.notify_all()
+            self._clear()
 
-    def wait(self, seconds: float) -> None:
+    def wait(self) -> None:
         """Give the thread time to clean up."""
-        self._thread.join(seconds)
+        self._thread.join(self.limits.cleaning_seconds)
 
-    def join(self) -> None:
-        """Wait for the end of writing, as long as it gets on at all."""
+    def give_up_if_stalled(self, seconds: float) -> None:
+        """So many seconds have passed since the last call; too many without any movement end it."""
         with self._changed:
-            while not self._is_closed:
-                before = self._taken
-                self._changed.wait_for(
-                    partial(self._has_moved, before), self._limits.stalled_seconds
-                )
-                if not self._has_moved(before):
-                    self._give_up()
-
-    def _has_moved(self, taken_before: int) -> bool:
-        return self._is_closed or self._taken != taken_before
+            has_moved = self._taken != self._taken_before
+            self._silent_seconds = 0.0 if has_moved else self._silent_seconds + seconds
+            self._taken_before = self._taken
+            if not self.is_closed and self._silent_seconds >= self.limits.stalled_seconds:
+                self._give_up()
 
     @property
-    def _is_closed(self) -> bool:
+    def is_done(self) -> bool:
+        """Whether its thread has nothing more to do with the storage."""
+        return self._is_done
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is over, for good or bad."""
         return self._is_done or self._is_abandoned
 
+    def _queue(self, piece: bytes) -> bool:
+        # What is in the file is younger than what is in memory, and older than the piece.
+        if not self._overflow and len(self._waiting) < self.limits.queue_size:
+            self._waiting.append(piece)
+        elif not self._overflow.put(piece):
+            return False
+        self._changed.notify_all()
+        return True
+
     def _give_up(self) -> None:
-        minutes = self._limits.stalled_seconds / 60
-        self.error = StorageUnavailable(f"it took nothing for {minutes:.0f} minutes")
+        seconds = self.limits.stalled_seconds
+        told = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+        self.error = StorageUnavailable(f"it took nothing for {told}")
         self._is_abandoned = True
+        self._clear()
+
+    def _clear(self) -> None:
         self._waiting.clear()
+        self._overflow.close()
         self._changed.notify_all()
 
     def _run(self) -> None:
@@ -142,18 +180,21 @@ class Lane:
             if not self._is_abandoned:
                 self.size_bytes, self.error = size_bytes, error
             self._is_done = True
-            self._waiting.clear()
-            self._changed.notify_all()
+            self._clear()
+        with self._ended:
+            self._ended.notify_all()
 
     def _pieces(self) -> Iterator[bytes]:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._has_end or self._is_abandoned)
+                self._changed.wait_for(
+                    lambda: self._waiting or self._overflow or self._has_end or self._is_abandoned
+                )
                 if self._is_abandoned:
                     raise StreamAbandoned("the stream was given up before its end")
-                if not self._waiting:
+                if not (self._waiting or self._overflow):
                     return
-                piece = self._waiting.popleft()
+                piece = self._waiting.popleft() if self._waiting else self._overflow.take()
                 self._taken += 1
                 self._changed.notify_all()
             yield piece

@@ -139,7 +139,7 @@ class Server:
 
     def stop(self) -> None:
         """End the server and what it started, gently if it can."""
-        family = self._family()
+        family = self.family()
         self._process.terminate()
         _, alive = psutil.wait_procs(family, STOP_SECONDS)
         for one in alive:
@@ -148,11 +148,12 @@ class Server:
 
     def kill(self) -> None:
         """End the server and what it started at once, as a crash does."""
-        for one in self._family():
+        for one in self.family():
             _kill(one)
         self._process.wait()
 
-    def _family(self) -> list[psutil.Process]:
+    def family(self) -> list[psutil.Process]:
+        """The server's process and what it started."""
         try:
             leader = psutil.Process(self._process.pid)
             return [leader, *leader.children(recursive=True)]
