@@ -6,6 +6,7 @@ Each may be killed and called again. Progress goes to stderr, the result to stdo
 import json
 import sys
 import time
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -220,10 +221,9 @@ def _address(given: str) -> str:
 
 
 def _amount(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal() or len(text) > 12:
+        raise ArgumentTypeError(f"{text!r} is no whole number of 0 or more")
+    return int(text)
 
 
 def _say(text: str) -> None:

@@ -141,6 +141,14 @@ def test_wrong_arguments_are_code_2(manage: Callable[..., int], arguments: list[
     assert manage(*arguments) == 2
 
 
+@pytest.mark.parametrize("amount", ["-5", "x", "1.5", ""])
+def test_a_wrong_amount_is_told_in_words(
+    manage: Callable[..., int], amount: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert manage("db", "load", f"--jobs={amount}") == 2
+    assert f"--jobs: {amount!r} is no whole number of 0 or more" in capsys.readouterr().err
+
+
 def test_a_wrong_configuration_is_code_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
