@@ -55,6 +55,16 @@ def check_cron_field(name: str, text: str) -> None:
             raise ValueError(f"{part!r} is no cron expression for {name}")
 
 
+def are_days_of_week(text: str) -> bool:
+    """Whether the text is a list of names of days, as in `mon, wed, fri` or `mon-fri`."""
+    parts = _SEPARATOR.split(text.strip().lower())
+    named = [_NAMES.fullmatch(part) for part in parts]
+    return all(
+        found is not None and all(day is None or day in DAYS_OF_WEEK for day in found.groups())
+        for found in named
+    )
+
+
 def _check_range(part: str, first: int, last: int, low: int, high: int) -> None:
     if not low <= first <= high or not low <= last <= high:
         raise ValueError(f"{part!r} is outside {low}-{high}")

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from freezer_model.cron import CRON_FIELDS, check_cron_field
+from freezer_model.cron import CRON_FIELDS, are_days_of_week, check_cron_field
 from freezer_model.errors import InvalidDocument
 from freezer_model.instants import parse_instant
 
@@ -56,8 +56,9 @@ class Schedule:
 
     Each start is put off by a part of `jitter` that differs from job to job and from time to time.
 
-    `cron` maps the field names of `freezer_model.cron` to their texts. `source` holds the keys as
-    the document had them, so that a document survives the round trip to the letter.
+    `cron` maps the field names of `freezer_model.cron` to their texts; it is empty where a date or
+    an interval counts. `source` holds the keys as the document had them, so that a document
+    survives the round trip to the letter.
     """
 
     kind: ScheduleKind
@@ -183,14 +184,23 @@ def _catch_up(path: str, given: Mapping[str, str]) -> CatchUp:
 
 
 def _cron(path: str, given: Mapping[str, str]) -> dict[str, str]:
+    if "schedule_date" in given or "schedule_interval" in given:
+        # Those count, and the documents of the first manuals have nonsense beside them.
+        return {}
     cron = {}
-    for name in CRON_FIELDS:
-        key = f"schedule_{name}"
-        if key not in given:
-            continue
+    for name, text in _cron_texts(given).items():
         try:
-            check_cron_field(name, given[key])
+            check_cron_field(name, text)
         except ValueError as error:
-            raise InvalidDocument(f"{path}.{key}", str(error)) from error
-        cron[name] = given[key]
+            raise InvalidDocument(f"{path}.schedule_{name}", str(error)) from error
+        cron[name] = text
     return cron
+
+
+def _cron_texts(given: Mapping[str, str]) -> dict[str, str]:
+    """The text of each field. Those manuals also have days of the week as days of the month."""
+    keys = {name: f"schedule_{name}" for name in CRON_FIELDS}
+    texts = {name: given[key] for name, key in keys.items() if key in given}
+    if "day_of_week" not in texts and are_days_of_week(texts.get("day", "")):
+        texts["day_of_week"] = texts.pop("day")
+    return texts

@@ -3,6 +3,7 @@
 from freezer_api.schemas.actions import ACTION_FIELDS
 from freezer_api.schemas.parts import (
     ANYTHING,
+    CLIENT_ID,
     IDENTIFIER,
     INTEGER,
     JOB_SCHEDULE,
@@ -14,7 +15,7 @@ from freezer_api.schemas.validator import Schema
 
 _FIELDS = {
     "job_id": IDENTIFIER,
-    "client_id": {"type": ["string", "null"], "minLength": 1, "maxLength": 255},
+    "client_id": {**CLIENT_ID, "type": ["string", "null"]},
     "description": TEXT,
     "job_actions": {
         "type": "array",
@@ -43,7 +44,7 @@ CREATE = Schema(
         "type": "object",
         "properties": {
             **_FIELDS,
-            "client_id": {"type": "string", "minLength": 1, "maxLength": 255},
+            "client_id": CLIENT_ID,
         },
         "required": ["job_actions", "client_id"],
         "additionalProperties": False,

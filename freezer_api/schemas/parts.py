@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from freezer_model.client import CLIENT_ID_PATTERN, MOST_CLIENT_ID_CHARACTERS
 from freezer_model.job import JobEvent, JobResult, JobStatus
 from freezer_model.schedule import SCHEDULE_KEYS
 
@@ -17,6 +18,12 @@ IDENTIFIER = {
     "maxLength": 255,
     "pattern": ID_PATTERN,
     "description": ID_REASON,
+}
+CLIENT_ID = {
+    "type": "string",
+    "maxLength": MOST_CLIENT_ID_CHARACTERS,
+    "pattern": CLIENT_ID_PATTERN,
+    "description": "must be a host name, or a prefix, '_' and a host name",
 }
 TEXT = {"type": ["string", "null"]}
 SHORT_TEXT = {"type": ["string", "null"], "maxLength": 255}

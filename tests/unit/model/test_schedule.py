@@ -134,6 +134,34 @@ def test_a_bad_cron_field_is_refused_by_its_key(key: str) -> None:
     assert refused(**{key: "rubbish"}).field == f"job_schedule.{key}"
 
 
+@pytest.mark.parametrize("text", ["mon, wed, fri", "MON", "mon-fri", "sat,sun-sun"])
+def test_days_of_the_week_may_stand_as_days(text: str) -> None:
+    schedule = read(schedule_day=text, schedule_hour="03")
+    assert schedule.cron == {"day_of_week": text, "hour": "03"}
+    assert schedule.to_document() == {"schedule_day": text, "schedule_hour": "03"}
+
+
+@pytest.mark.parametrize("text", ["mon, 5", "mon,", "jan", "mon-", "mon fri"])
+def test_what_is_no_list_of_them_may_not(text: str) -> None:
+    assert refused(schedule_day=text).field == "job_schedule.schedule_day"
+
+
+def test_days_of_the_week_stand_at_one_place_only() -> None:
+    error = refused(schedule_day="mon", schedule_day_of_week="tue")
+    assert error.field == "job_schedule.schedule_day"
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [("schedule_date", "2015-06-02T16:20:00"), ("schedule_interval", "5 minutes")],
+)
+def test_cron_fields_beside_what_counts_may_be_anything(key: str, text: str) -> None:
+    beside = {"schedule_day": "mon, wed, fri", "schedule_month": "nonsense"}
+    schedule = read(**{key: text}, **beside)
+    assert schedule.cron == {}
+    assert schedule.to_document() == {key: text} | beside
+
+
 @pytest.mark.parametrize("value", [5, 0, True, False, 1.5, [], {}, ["1"]])
 @pytest.mark.parametrize("key", SCHEDULE_KEYS)
 def test_what_is_no_text_is_refused(key: str, value: Any) -> None:
