@@ -22,16 +22,11 @@ from freezer_api.store.base import (
     Stored,
 )
 from freezer_api.store.elasticsearch_bulk import Walk, adopt
-from freezer_api.store.elasticsearch_connection import (
-    Cluster,
-    Connection,
-    IndexGone,
-    Sleep,
-    WriteBlocked,
-)
+from freezer_api.store.elasticsearch_connection import Cluster, Connection, Sleep
 from freezer_api.store.elasticsearch_indices import Indices, Place
 from freezer_api.store.elasticsearch_reads import RecentReads, State
 from freezer_api.store.elasticsearch_refresh import Refreshes
+from freezer_api.store.elasticsearch_refusals import IndexGone, WriteBlocked
 from freezer_api.store.elasticsearch_upgrade import Upgrade, give_back, switch_of
 from freezer_api.store.entries import check_id, document_of, entry_of
 from freezer_api.store.freshness import Freshness

@@ -1,4 +1,4 @@
-"""Calls to Elasticsearch that survive the loss of a node. The one module that knows its client.
+"""Calls to Elasticsearch that survive the loss of a node.
 
 A call that no node has answered, or that was told to come back later, is repeated on the next
 node, a bounded number of times. It may then be carried out twice: whoever writes sees to it that
@@ -10,13 +10,21 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
+from urllib.parse import urlencode
 
-from elasticsearch import ApiError, Elasticsearch, TransportError, UnsupportedProductError
-from elasticsearch import ConnectionTimeout as NoAnswer
-from elasticsearch import SSLError as NoTrust
+from elastic_transport import (
+    ConnectionTimeout,
+    NodeConfig,
+    NodePool,
+    TlsError,
+    TransportError,
+)
+from elastic_transport.client_utils import basic_auth_to_header, url_to_node_config
 
 from freezer_api.errors import StoreUnavailable
+from freezer_api.store.elasticsearch_node import Reply, SocketNode, head_of
+from freezer_api.store.elasticsearch_refusals import is_full, names_no_index, refused, type_of
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +36,9 @@ LONGEST_PAUSE_SECONDS = 2.0
 _COME_BACK = frozenset({429, 502, 503, 504})
 _JSON = "application/vnd.elasticsearch+json; compatible-with=8"
 _LINES = "application/vnd.elasticsearch+x-ndjson; compatible-with=8"
-_ANSWER = {"accept": _JSON}
-_BODY = {"accept": _JSON, "content-type": _JSON}
-_BULK = {"accept": _JSON, "content-type": _LINES}
+_ANSWER = head_of({"accept": _JSON})
+_BODY = head_of({"accept": _JSON, "content-type": _JSON})
+_BULK = head_of({"accept": _JSON, "content-type": _LINES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +53,6 @@ class Cluster:
     verify_certs: bool = True
     timeout_seconds: float = 15
     retries: int = 8
-
-
-class IndexGone(StoreUnavailable):
-    """There is no such index or alias, or not any more."""
-
-
-class WriteBlocked(StoreUnavailable):
-    """The index takes no writes: an upgrade is about to switch, or an operator forbade it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +89,12 @@ class Connection:
     """
 
     def __init__(self, cluster: Cluster, *, sleep: Sleep) -> None:
-        self._client = _client(cluster)
+        self._pool = _pool(cluster)
         self._nodes = len(cluster.hosts)
         self._where = ", ".join(_without_password(host) for host in cluster.hosts)
         self._retries = cluster.retries
         self._sleep = sleep
+        self._is_known = False
         self._away = False
 
     def call(
@@ -110,11 +111,12 @@ class Connection:
         Raises IndexGone for an index that is not there, even if 404 is expected; WriteBlocked,
         and StoreUnavailable for everything else.
         """
+        target = f"{path}?{urlencode(params)}" if params else path
         if body is None:
-            return self._patiently(_Request(method, path, params, _ANSWER, None), expected)
+            return self._patiently(_Request(method, target, _ANSWER, None), expected)
         # Plain ASCII: it is what documents are made of, and what every proxy leaves alone.
         text = json.dumps(body, separators=(",", ":")).encode("ascii")
-        return self._patiently(_Request(method, path, params, _BODY, text), expected)
+        return self._patiently(_Request(method, target, _BODY, text), expected)
 
     def bulk(self, operations: Sequence["Operation"]) -> list[int]:
         """Carry out all operations; the status of each: a success, 404 or 409.
@@ -129,15 +131,15 @@ class Connection:
                 self._sleep(_pause_seconds(attempt - 1))
             some, left = left, []
             lines = b"".join(operations[number].lines() for number in some)
-            request = _Request("POST", "/_bulk", None, _BULK, lines)
+            request = _Request("POST", "/_bulk", _BULK, lines)
             items = self._patiently(request, frozenset()).body["items"]
             for number, item in zip(some, items, strict=True):
                 (done,) = item.values()
-                if done["status"] == 429 and _type(done) != "cluster_block_exception":
+                if done["status"] == 429 and type_of(done) != "cluster_block_exception":
                     left.append(number)
                     continue
                 if "error" in done and done["status"] != 409:
-                    raise _refused(done["status"], done)
+                    raise refused(done["status"], done)
                 statuses[number] = done["status"]
             if not left:
                 return [statuses[number] for number in range(len(operations))]
@@ -145,52 +147,68 @@ class Connection:
 
     def close(self) -> None:
         """Close every connection."""
-        self._client.close()
+        for node in self._pool.all():
+            node.close()
 
     def _patiently(self, request: "_Request", expected: frozenset[int]) -> Answer:
         attempt = silent = 0
         while True:
             try:
-                answer = self._client.perform_request(
-                    request.method,
-                    request.path,
-                    params=request.params,
-                    headers=request.headers,
-                    body=request.body,
-                )
-            except ApiError as error:
-                status = error.status_code
-                if status in expected and not _names_no_index(error):
-                    self._is_back()
-                    return Answer(status=status, body=error.body)
-                if status not in _COME_BACK or _is_full(error):
-                    self._is_back()
-                    raise _refusal(error) from error
-                self._pause(attempt, other_node=False, error=error)
+                answer = self._once(request)
             except TransportError as error:
-                if isinstance(error, NoTrust):
+                if isinstance(error, TlsError):
                     raise _distrust(error) from error
-                silent += isinstance(error, NoAnswer)
+                silent += isinstance(error, ConnectionTimeout)
                 if silent >= max(2, self._nodes):
                     # Each has had its time. Whoever called waits for all of it.
-                    raise self._gone_away(error) from error
-                self._pause(attempt, other_node=attempt + 1 < self._nodes, error=error)
+                    raise self._gone_away(_silence(error, self._where)) from error
+                other_node = attempt + 1 < self._nodes
+                self._pause(attempt, other_node=other_node, reason=_silence(error, self._where))
             else:
-                self._is_back()
-                return Answer(status=answer.meta.status, body=answer.body or {})
+                status, body = answer.status, answer.body
+                if _is_success(status) or (status in expected and not names_no_index(body)):
+                    self._is_back()
+                    return answer
+                if status not in _COME_BACK or is_full(status, body):
+                    self._is_back()
+                    raise refused(status, body)
+                self._pause(attempt, other_node=False, reason=refused(status, body))
             attempt += 1
 
-    def _pause(self, attempt: int, *, other_node: bool, error: ApiError | TransportError) -> None:
-        """Wait before the next attempt. Raises StoreUnavailable if there shall be none."""
+    def _once(self, request: "_Request") -> Answer:
+        """What one node answers, and the pool told whether it lives. Raises TransportError."""
+        node = cast("SocketNode", self._pool.get())
+        try:
+            reply = node.exchange(*request)
+        except TransportError:
+            self._pool.mark_dead(node)
+            raise
+        if reply.status == 429 or reply.status >= 500:
+            self._pool.mark_dead(node)
+        else:
+            self._pool.mark_live(node)
+        self._require_elasticsearch(reply)
+        return Answer(status=reply.status, body=_parsed(reply))
+
+    def _require_elasticsearch(self, reply: Reply) -> None:
+        """Raise StoreUnavailable if a success comes from something else; asked once only."""
+        if self._is_known or not _is_success(reply.status):
+            return
+        if not reply.is_elasticsearch:
+            raise StoreUnavailable(
+                "What answers at [elasticsearch] hosts is no Elasticsearch 8: look at the addresses"
+            )
+        self._is_known = True
+
+    def _pause(self, attempt: int, *, other_node: bool, reason: StoreUnavailable) -> None:
+        """Wait before the next attempt. Raises the reason if there shall be none."""
         attempts = min(self._retries + 1, self._nodes) if self._away else self._retries + 1
         if attempt + 1 >= attempts:
-            raise self._gone_away(error) from error
+            raise self._gone_away(reason)
         if not other_node and not self._away:
             self._sleep(_pause_seconds(attempt))
 
-    def _gone_away(self, error: ApiError | TransportError) -> StoreUnavailable:
-        where = self._where
-        reason = _refusal(error) if isinstance(error, ApiError) else _silence(error, where)
+    def _gone_away(self, reason: StoreUnavailable) -> StoreUnavailable:
         if not self._away:
             self._away = True
             log.warning(
@@ -206,46 +224,54 @@ class Connection:
 
 class _Request(NamedTuple):
     method: str
-    path: str
-    params: Mapping[str, str] | None
-    headers: dict[str, str]
+    target: str
+    head: bytes
     body: bytes | None
 
 
-def _client(cluster: Cluster) -> Elasticsearch:
-    options: dict[str, Any] = {
-        "request_timeout": cluster.timeout_seconds,
-        "max_retries": 0,  # Connection repeats, with pauses, which the library does not know
-        "retry_on_status": (),
-        "dead_node_backoff_factor": 0.5,
-        "max_dead_node_backoff": 10,
-    }
-    if cluster.username:
-        options["basic_auth"] = (cluster.username, cluster.password or "")
-    if cluster.api_key:
-        options["api_key"] = cluster.api_key
+def _pool(cluster: Cluster) -> NodePool:
+    """The nodes. One that fails is left alone for half a second, then longer, unless all do."""
+    if cluster.username and cluster.api_key:
+        raise StoreUnavailable("[elasticsearch] holds both an api_key and a username: give one")
     if any(host.startswith("https:") for host in cluster.hosts):
-        options["verify_certs"] = cluster.verify_certs
-        options["ssl_show_warn"] = False
         if cluster.ca_certs:
-            options["ca_certs"] = _readable(cluster.ca_certs)
+            _require_readable(cluster.ca_certs)
         if not cluster.verify_certs:
             log.warning("The certificates of Elasticsearch are not verified")
     try:
-        return Elasticsearch([with_port(host) for host in cluster.hosts], **options)
+        return NodePool(
+            [_node_config(with_port(host), cluster) for host in cluster.hosts],
+            SocketNode,
+            dead_node_backoff_factor=0.5,
+            max_dead_node_backoff=10,
+        )
     except (ValueError, OSError) as error:
         raise StoreUnavailable(f"[elasticsearch] cannot be used as configured: {error}") from error
 
 
-def _readable(path: str) -> str:
-    # The client would notice at the first call, and call it a failed connection.
+def _node_config(url: str, cluster: Cluster) -> NodeConfig:
+    config = url_to_node_config(url)
+    headers = dict(config.headers)
+    if cluster.username:
+        credentials = (cluster.username, cluster.password or "")
+        headers["authorization"] = basic_auth_to_header(credentials)
+    if cluster.api_key:
+        headers["authorization"] = f"ApiKey {cluster.api_key}"
+    return config.replace(
+        headers=headers,
+        request_timeout=cluster.timeout_seconds,
+        verify_certs=cluster.verify_certs,
+        ca_certs=cluster.ca_certs if config.scheme == "https" else None,
+    )
+
+
+def _require_readable(path: str) -> None:
     try:
         Path(path).open("rb").close()
     except OSError as error:
         raise StoreUnavailable(
             f"[elasticsearch] ca_certs: {path} cannot be read: {error.strerror}"
         ) from error
-    return path
 
 
 def with_port(host: str) -> str:
@@ -261,45 +287,21 @@ def with_port(host: str) -> str:
     return f"{scheme}://{authority}{slash}{path}"
 
 
-def _names_no_index(error: ApiError) -> bool:
-    """Whether it is no answer about a document, since the index itself is not there."""
-    return not isinstance(error.body, dict) or _type(error.body) == "index_not_found_exception"
+def _is_success(status: int) -> bool:
+    return 200 <= status < 300
 
 
-def _is_full(error: ApiError) -> bool:
-    """Whether it says "later", but means that an operator must make room first."""
-    return error.status_code == 429 and _type(error.body) == "cluster_block_exception"
-
-
-def _refusal(error: ApiError) -> StoreUnavailable:
-    if isinstance(error, UnsupportedProductError):
-        return StoreUnavailable(
-            "What answers at [elasticsearch] hosts is no Elasticsearch 8: look at the addresses"
+def _parsed(reply: Reply) -> Any:
+    """The JSON of the answer; None for an error of somebody who speaks none."""
+    try:
+        body = json.loads(reply.body.decode()) if reply.body else {}
+    except ValueError:
+        body = None
+    if not isinstance(body, dict) and _is_success(reply.status):
+        raise StoreUnavailable(
+            "An answer of Elasticsearch is no JSON object: something on the way has changed it"
         )
-    return _refused(error.status_code, error.body)
-
-
-def _refused(status: int, body: Any) -> StoreUnavailable:
-    kind = StoreUnavailable
-    advice = ""
-    match status, _type(body):
-        case 404, "index_not_found_exception":
-            kind = IndexGone
-            advice = ". `freezer-manage db sync` makes the indices"
-        case 403, "cluster_block_exception":
-            kind = WriteBlocked
-            advice = ". If no upgrade runs, lift the block index.blocks.write or read_only"
-        case 429, "cluster_block_exception":
-            advice = (
-                ". The index is read-only because a disk is too full: make room, and Elasticsearch "
-                "lifts the block by itself"
-            )
-        case 401 | 403, _:
-            advice = (
-                ". Check the user, the password or the API key of [elasticsearch], and its "
-                "privileges"
-            )
-    return kind(f"Elasticsearch refused ({status}): {_reason(body)}{advice}")
+    return body
 
 
 def _pause_seconds(attempt: int) -> float:
@@ -307,7 +309,8 @@ def _pause_seconds(attempt: int) -> float:
 
 
 def _silence(error: TransportError, where: str) -> StoreUnavailable:
-    what = "did not answer in time" if isinstance(error, NoAnswer) else "cannot be reached now"
+    is_slow = isinstance(error, ConnectionTimeout)
+    what = "did not answer in time" if is_slow else "cannot be reached now"
     return StoreUnavailable(
         f"Elasticsearch at {where} {what}: {type(error).__name__}. See whether it runs there, and "
         "that [elasticsearch] hosts has its addresses"
@@ -325,15 +328,3 @@ def _distrust(error: TransportError) -> StoreUnavailable:
         f"({error.message}). Check [elasticsearch] ca_certs against the authority "
         "that signed the nodes' certificates, and the names in hosts against those in them"
     )
-
-
-def _type(body: Any) -> str | None:
-    error = body.get("error") if isinstance(body, dict) else None
-    return error.get("type") if isinstance(error, dict) else None
-
-
-def _reason(body: Any) -> str:
-    error = body.get("error") if isinstance(body, dict) else None
-    if isinstance(error, dict):
-        return str(error.get("reason") or error.get("type"))
-    return str(error or "no reason given")

@@ -25,9 +25,10 @@ from typing import Any
 
 from freezer_api.errors import StoreUnavailable
 from freezer_api.store.base import Collection
-from freezer_api.store.elasticsearch_connection import Connection, IndexGone, Sleep
+from freezer_api.store.elasticsearch_connection import Connection, Sleep
 from freezer_api.store.elasticsearch_copy import Copy
 from freezer_api.store.elasticsearch_indices import NOT_FOR_WRITING, Indices
+from freezer_api.store.elasticsearch_refusals import IndexGone
 from freezer_api.store.mappings import MAPPING_VERSION
 
 WAIT_SECONDS = 20
