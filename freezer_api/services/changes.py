@@ -10,6 +10,7 @@ from freezer_api.errors import (
     VersionConflict,
 )
 from freezer_api.services.tags import ANYTHING, Expected
+from freezer_api.services.turns import Turns
 from freezer_api.store.base import Collection, DocumentStore, Page, Query, Scope, Stored
 
 Sleep = Callable[[float], None]
@@ -26,6 +27,7 @@ class Changes:
     def __init__(self, store: DocumentStore, sleep: Sleep) -> None:
         self._store = store
         self._sleep = sleep
+        self._turns = Turns()
 
     def apply(
         self,
@@ -41,17 +43,8 @@ class Changes:
         PreconditionFailed, whatever `change` raises, and VersionConflict if others were faster a
         hundred times.
         """
-        for attempt in range(_ATTEMPTS):
-            stored = self._store.get(collection, scope, document_id)
-            expected.check(stored)
-            changed = change(dict(stored.document))
-            if changed is None:
-                return stored
-            try:
-                return self._store.replace(collection, document_id, changed, stored.version)
-            except VersionConflict:
-                self._sleep(min(_LONGEST_PAUSE_SECONDS, 0.001 * (attempt + 1)))
-        raise VersionConflict(collection, document_id)
+        with self._turns.turn(collection, document_id):
+            return self._applied(collection, scope, document_id, change, expected)
 
     def apply_or_insert(
         self,
@@ -102,6 +95,26 @@ class Changes:
     def ids_of(self, collection: Collection, scope: Scope, query: Query) -> list[str]:
         """The ids of all documents that the query wants, however many."""
         return list(self._walk(collection, scope, query))
+
+    def _applied(
+        self,
+        collection: Collection,
+        scope: Scope,
+        document_id: str,
+        change: Callable[[dict[str, Any]], dict[str, Any] | None],
+        expected: Expected,
+    ) -> Stored:
+        for attempt in range(_ATTEMPTS):
+            stored = self._store.get(collection, scope, document_id)
+            expected.check(stored)
+            changed = change(dict(stored.document))
+            if changed is None:
+                return stored
+            try:
+                return self._store.replace(collection, document_id, changed, stored.version)
+            except VersionConflict:
+                self._sleep(min(_LONGEST_PAUSE_SECONDS, 0.001 * (attempt + 1)))
+        raise VersionConflict(collection, document_id)
 
     def _walk(self, collection: Collection, scope: Scope, query: Query) -> Iterator[str]:
         offset = 0
