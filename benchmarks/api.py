@@ -1,6 +1,6 @@
 """What requests cost freezer-api, beside the former release and a bare application, in one run.
 
-    python benchmarks/api.py [--seconds 2] [--servers ...] [--operations ...] [--json FILE]
+    python benchmarks/api.py [--seconds 2] [--warm-up 1] [--servers ...] [--operations ...] [--json FILE]
     python benchmarks/api.py growth [--sizes 10000 100000 1000000] [--jobs 50000]
     python benchmarks/api.py polling [--schedulers 5000] [--interval 60] [--seconds 60]
 
@@ -139,6 +139,15 @@ def compare(options: argparse.Namespace) -> list[dict[str, object]]:
     return rows
 
 
+def _warm_up(running: list[tuple[Server, Documents]], options: argparse.Namespace) -> None:
+    """What a service does for months is not the first second of a compiler at run time."""
+    if not options.warm_up:
+        return
+    for server, documents in running:
+        for operation in _chosen(options.operations):
+            _measured(server, operation, documents, options.concurrency[0], options.warm_up)
+
+
 def _measured(
     server: Server,
     operation: Operation,
@@ -198,6 +207,9 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     names = [operation.name for operation in OPERATIONS]
     _add_size(parser)
     parser.add_argument("--seconds", type=_seconds, default=2.0, help="of each measurement")
+    parser.add_argument(
+        "--warm-up", type=float, default=1.0, help="seconds of each operation before, not counted"
+    )
     parser.add_argument("--concurrency", type=int, nargs="+", default=[8, 32])
     parser.add_argument("--servers", nargs="+", choices=SERVERS, default=list(SERVERS))
     parser.add_argument("--operations", nargs="+", choices=names, default=names)
