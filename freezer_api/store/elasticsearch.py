@@ -6,12 +6,11 @@ the server is asked for: no scripts, no update or delete by query.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from freezer_api.errors import DocumentExists, DocumentNotFound, StoreUnavailable, VersionConflict
 from freezer_api.store.base import (
-    COUNTED,
     Collection,
     Contents,
     Document,
@@ -24,42 +23,32 @@ from freezer_api.store.base import (
 from freezer_api.store.elasticsearch_bulk import Walk, adopt
 from freezer_api.store.elasticsearch_connection import Cluster, Connection, Sleep
 from freezer_api.store.elasticsearch_indices import Indices, Place
+from freezer_api.store.elasticsearch_places import Places
 from freezer_api.store.elasticsearch_reads import RecentReads, State
 from freezer_api.store.elasticsearch_refresh import Refreshes
-from freezer_api.store.elasticsearch_refusals import IndexGone, WriteBlocked
-from freezer_api.store.elasticsearch_upgrade import Upgrade, give_back, switch_of
+from freezer_api.store.elasticsearch_searches import WHOLE, WINDOW, Searches
+from freezer_api.store.elasticsearch_upgrade import Upgrade
 from freezer_api.store.entries import check_id, document_of, entry_of
 from freezer_api.store.freshness import Freshness
-from freezer_api.store.leaves import conditions_of, exists_for, is_watched
+from freezer_api.store.leaves import exists_for
 from freezer_api.store.mappings import (
-    FINGERPRINT,
     REMEMBERED_WRITES,
     body_of,
-    fingerprint_of,
     key_of,
-    query_of,
-    sort_of,
     stamp_of,
+    stored_of,
     write_ids,
 )
-from freezer_api.store.windows import Hit, hits_of
+from freezer_api.store.windows import Hit
 from freezer_model.clock import Clock
 
 __all__ = ["Cluster", "ElasticsearchStore"]
 
-WINDOW = 10_000
-"""What the server's `max_result_window` allows in one answer, unless an operator changes it."""
 DELETE_ATTEMPTS = 20
 """How often a deletion meets a document that was just replaced before it gives up."""
-MOVING_PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, *[0.8] * 18)
-"""Seconds between the attempts to find a collection that an upgrade moves: 15 in all."""
-
-BRIEF_PAUSES = MOVING_PAUSES[:5]
-
 _MISSING = frozenset({404})
 _CONFLICT = frozenset({409})
 _MISSING_OR_CONFLICT = _MISSING | _CONFLICT
-_Result = TypeVar("_Result")
 
 
 class ElasticsearchStore:
@@ -92,17 +81,17 @@ class ElasticsearchStore:
         self._connection = Connection(cluster, sleep=sleep)
         self._refreshes = Refreshes(self._connection, freshness)
         self._indices = Indices(self._connection, index_prefix, replicas)
+        self._places = Places(self._connection, self._indices, sleep)
+        self._searches = Searches(self._connection, self._places, self._refreshes, window)
         self._reads = RecentReads()
-        self._places: Mapping[Collection, Place] = {}
         self._new_id = new_id
-        self._window = window
         self._sleep = sleep
         self._instants = _Instants(clock)
 
     def get(self, collection: Collection, scope: Scope, document_id: str) -> Stored:
         """Read the document by its id, which needs no refresh."""
-        hit = self._at(collection, lambda place: self._hit(place, collection, document_id))
-        stored = _stored(_in_scope(hit, collection, scope, document_id))
+        hit = self._places.at(collection, lambda place: self._hit(place, collection, document_id))
+        stored = stored_of(_in_scope(hit, collection, scope, document_id))
         self._reads.note(collection, document_id, hit)
         return stored
 
@@ -118,7 +107,7 @@ class ElasticsearchStore:
                 if hit is None or not _is_mine(hit, body):
                     raise DocumentExists(collection, document_id)
 
-        self._at(collection, write)
+        self._places.at(collection, write)
         return _written(body)
 
     def replace(
@@ -142,7 +131,7 @@ class ElasticsearchStore:
                 hit = self._hit(place, collection, document_id)
                 _require_mine(hit, body, collection, document_id)
 
-        self._at(collection, write)
+        self._places.at(collection, write)
         return _written(body)
 
     def delete(
@@ -154,14 +143,14 @@ class ElasticsearchStore:
             hit = self._hit(place, collection, document_id)
             return _in_scope(hit, collection, scope, document_id)
 
-        hit = self._at(collection, find)
+        hit = self._places.at(collection, find)
         for _attempt in range(DELETE_ATTEMPTS):
             if version not in {None, hit["_source"]["version"]}:
                 raise VersionConflict(collection, document_id)
             if self._erase(collection, document_id, hit):
                 return
             try:
-                hit = self._at(collection, find)
+                hit = self._places.at(collection, find)
             except DocumentNotFound:
                 # It was there when we came: our own deletion, repeated after a lost answer,
                 # or somebody else's at the same time. It is gone, as was asked.
@@ -172,52 +161,27 @@ class ElasticsearchStore:
         self, collection: Collection, scope: Scope, query: Query, page: Page
     ) -> list[Stored]:
         """Refresh, so that everybody's acknowledged writes are seen, then ask for the page."""
-        return self._found(collection, scope, query, page, known={}).documents
+        return self._searches.page(collection, scope, query, page).documents
 
     def find(self, collection: Collection, scope: Scope, query: Query, page: Page) -> Found:
-        """The same request. Total and fingerprint are those of the very copy that answers.
-
-        Two requests may meet two copies, of which one knows a write that the other does not yet:
-        an older answer with a younger fingerprint would be kept for ever.
-        """
-        # A project's documents are counted however many there are: one list of one term.
-        heard = query == Query() and scope.project_id is not None and not scope.or_match
-        known: dict[str, Any] = {"track_total_hits": True if heard else COUNTED + 1}
-        if is_watched(collection, query):
-            known["aggregations"] = FINGERPRINT
-        return self._found(collection, scope, query, page, known=known)
+        """The same request, with what the very copy that answers knows of the whole."""
+        return self._searches.find(collection, scope, query, page)
 
     def count(self, collection: Collection, scope: Scope, query: Query) -> int:
         """Refresh and count."""
-        wanted = {"query": query_of(collection, scope, conditions_of(query))}
-
-        def ask(place: Place) -> int:
-            self._refreshes.before_search(collection, place)
-            answer = self._connection.call("POST", f"/{place.index}/_count", wanted)
-            return int(answer.body["count"])
-
-        return self._at(collection, ask)
+        return self._searches.count(collection, scope, query)
 
     def fingerprint(self, collection: Collection, scope: Scope, query: Query) -> str | None:
         """Refresh, and sum up what the writes left: no document is read."""
-        if not is_watched(collection, query):
-            return None
-        wanted = query_of(collection, scope, conditions_of(query))
-
-        def ask(place: Place) -> str | None:
-            if not place.layout.has_stamps:
-                return None
-            self._refreshes.before_search(collection, place)
-            asked = {"query": wanted, "aggregations": FINGERPRINT, "size": 0}
-            return _fingerprint(self._search(place, {**asked, "track_total_hits": False}))
-
-        return self._at(collection, ask)
+        return self._searches.fingerprint(collection, scope, query)
 
     def walk(self, collection: Collection) -> Iterator[Stored]:
         """Page by page, each where the collection is by then."""
         pages = Walk()
-        while hits := self._at(collection, lambda place: pages.read(self._connection, place)):
-            yield from map(_stored, hits)
+        while hits := self._places.at(
+            collection, lambda place: pages.read(self._connection, place)
+        ):
+            yield from map(stored_of, hits)
 
     def adopt(
         self, collection: Collection, batch: Sequence[Stored], *, overwrite: bool = False
@@ -238,7 +202,7 @@ class ElasticsearchStore:
             with self._refreshes.around_write(collection, place):
                 return adopt(self._connection, place, bodies, overwrite=overwrite)
 
-        return self._at(collection, write)
+        return self._places.at(collection, write)
 
     def ready(self) -> bool:
         """Whether every index is there, and can be searched."""
@@ -248,7 +212,7 @@ class ElasticsearchStore:
                 return False
             everywhere = ",".join(place.index for place in places.values())
             self._connection.call(
-                "POST", f"/{everywhere}/_search", {"size": 0, "terminate_after": 1}, params=_WHOLE
+                "POST", f"/{everywhere}/_search", {"size": 0, "terminate_after": 1}, params=WHOLE
             )
         except StoreUnavailable:
             return False
@@ -284,101 +248,7 @@ class ElasticsearchStore:
     def remove(self) -> None:
         """Delete the indices and the templates."""
         self._indices.remove()
-        self._places = {}
-
-    def _at(self, collection: Collection, do: Callable[[Place], _Result]) -> _Result:
-        """What `do` returns at the place of the collection, wherever an upgrade moves it to.
-
-        Raises StoreUnavailable if there is no place, or if none takes writes for too long.
-        """
-        try:
-            return self._wherever(collection, do, MOVING_PAUSES)
-        except _SwitchUnfinished as unfinished:
-            give_back(self._connection, self._indices, collection, unfinished.holder)
-        return self._wherever(collection, do, BRIEF_PAUSES)
-
-    def _wherever(
-        self, collection: Collection, do: Callable[[Place], _Result], pauses: tuple[float, ...]
-    ) -> _Result:
-        holder: str | None = None
-        unexplained = 0
-        for pause in pauses:
-            if pause:
-                self._sleep(pause)
-            place = self._place(collection)
-            try:
-                return do(place)
-            except IndexGone:
-                self._places = {}
-            except WriteBlocked:
-                self._places = {}
-                holder = switch_of(self._connection, self._indices, collection)
-                # A block lasts a moment longer than the turn of whoever is relieved of it.
-                unexplained = 0 if holder else unexplained + 1
-                if unexplained >= len(BRIEF_PAUSES) and self._place(collection) == place:
-                    raise  # it is no upgrade that blocks, so it will not pass
-        if holder:
-            raise _SwitchUnfinished(holder)
-        return do(self._place(collection))
-
-    def _place(self, collection: Collection) -> Place:
-        place = self._places.get(collection)
-        if place is None:
-            found = self._indices.places()
-            if collection not in found:
-                raise StoreUnavailable(
-                    f"Elasticsearch has no index behind {self._indices.alias(collection)}. "
-                    "`freezer-manage db sync` makes the indices"
-                )
-            self._places = found
-            place = found[collection]
-        return place
-
-    def _found(
-        self,
-        collection: Collection,
-        scope: Scope,
-        query: Query,
-        page: Page,
-        *,
-        known: dict[str, Any],
-    ) -> Found:
-        """The page; `known` asks for more, of which the last request's answer counts."""
-        wanted = query_of(collection, scope, conditions_of(query))
-
-        def look(place: Place) -> Found:
-            asked = {"query": wanted, "sort": sort_of(page.order)}
-            more = {"track_total_hits": False, **known}
-            if not place.layout.has_stamps:
-                more.pop("aggregations", None)
-            if place.layout.keeps_terms:
-                more["_source"] = {"excludes": ["terms"]}
-            last: dict[str, Any] = {}
-
-            def ask(
-                *, size: int, start: int = 0, after: list[Any] | None = None, bare: bool = False
-            ) -> list[Hit]:
-                window = {"size": size, "from": start} | ({"search_after": after} if after else {})
-                if bare:
-                    body = asked | window | {"_source": False, "track_total_hits": False}
-                    answer = self._search(place, body, filter_path="hits.hits.sort")
-                else:
-                    answer = self._search(place, asked | window | more)
-                    last.update(answer)
-                hits: list[Hit] = answer.get("hits", {}).get("hits", [])
-                return hits
-
-            self._refreshes.before_search(collection, place)
-            documents = [_stored(hit) for hit in hits_of(page, ask, self._window)]
-            if known and not last:  # the walk ended before the page
-                ask(size=0)
-            return Found(documents=documents, total=_total(last), fingerprint=_fingerprint(last))
-
-        return self._at(collection, look)
-
-    def _search(self, place: Place, body: dict[str, Any], **params: str) -> dict[str, Any]:
-        path = f"/{place.index}/_search"
-        return self._connection.call("POST", path, body, params=_WHOLE | params).body
+        self._places.forget()
 
     def _hit(self, place: Place, collection: Collection, document_id: str) -> Hit:
         hit = self._hit_or_none(place, collection, document_id)
@@ -437,23 +307,11 @@ class ElasticsearchStore:
                 )
             return answer.status == 200
 
-        return self._at(collection, erase)
+        return self._places.at(collection, erase)
 
     def _write_marks(self) -> dict[str, Any]:
         write_id = self._new_id()
         return {"write_id": [write_id], "stamp": stamp_of(write_id)}
-
-
-class _SwitchUnfinished(StoreUnavailable):
-    """An upgrade has had the turn to switch for longer than a switch takes."""
-
-    def __init__(self, holder: str) -> None:
-        super().__init__(f"An upgrade of the indices does not come to its end: {holder}")
-        self.holder = holder
-
-
-_WHOLE = {"allow_partial_search_results": "false"}
-"""Half an answer is none: a document that is missing from a list ends a schedule."""
 
 
 class _Instants:
@@ -488,23 +346,4 @@ def _require_mine(hit: Hit, body: dict[str, Any], collection: Collection, docume
 
 
 def _written(body: dict[str, Any]) -> Stored:
-    return _stored({"_source": body})
-
-
-def _stored(hit: Hit) -> Stored:
-    source = hit["_source"]
-    return Stored(
-        document_id=source["document_id"],
-        document=document_of(source["document"]),
-        version=source["version"],
-    )
-
-
-def _total(answer: dict[str, Any]) -> int | None:
-    total = answer.get("hits", {}).get("total")
-    return None if total is None or total["relation"] != "eq" else int(total["value"])
-
-
-def _fingerprint(answer: dict[str, Any]) -> str | None:
-    aggregations = answer.get("aggregations")
-    return None if aggregations is None else fingerprint_of(aggregations)
+    return stored_of({"_source": body})

@@ -10,8 +10,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from freezer_api.store.base import Collection, Order, Scope, SortKey
-from freezer_api.store.entries import Entry
+from freezer_api.store.base import Collection, Order, Scope, SortKey, Stored
+from freezer_api.store.entries import Entry, document_of
 from freezer_api.store.leaves import Conditions, digest, scope_terms
 
 MAPPING_VERSION = 2
@@ -149,6 +149,16 @@ def body_of(collection: Collection, document_id: str, entry: Entry) -> dict[str,
         "terms": _keywords(collection, entry.terms),
         "time_stamp": entry.time_stamp,
     }
+
+
+def stored_of(hit: dict[str, Any]) -> Stored:
+    """The document of a hit, or of the body that was written."""
+    source = hit["_source"]
+    return Stored(
+        document_id=source["document_id"],
+        document=document_of(source["document"]),
+        version=source["version"],
+    )
 
 
 def sort_of(order: Order) -> list[dict[str, Any]]:

@@ -20,8 +20,9 @@ from freezer_api.errors import (
 )
 from freezer_api.store import elasticsearch_upgrade
 from freezer_api.store.base import EVERYWHERE, Collection, Page, Query
-from freezer_api.store.elasticsearch import MOVING_PAUSES, Cluster, ElasticsearchStore
+from freezer_api.store.elasticsearch import Cluster, ElasticsearchStore
 from freezer_api.store.elasticsearch_copy import Copy
+from freezer_api.store.elasticsearch_places import MOVING_PAUSES
 from freezer_api.store.elasticsearch_upgrade import give_back, switch_of
 from freezer_api.store.mappings import LAYOUTS, MAPPING_VERSION
 from freezer_model.clock import utc_now
