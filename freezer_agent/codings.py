@@ -18,6 +18,7 @@ from freezer_agent.pipeline.self_digest import DIGEST
 from freezer_agent.requests import CipherChoice, Compression, Encryption, RekeyRequest
 
 if TYPE_CHECKING:
+    from freezer_agent.pipeline.key_slots import SlotMaker
     from freezer_agent.pipeline.keys import Keys
     from freezer_agent.pipeline.sealing import Cipher
     from freezer_agent.pipeline.state_keys import StateKeys
@@ -54,6 +55,12 @@ class CodingChoice:
         if not is_open_to_others(file):
             return ()
         return (f"the pass phrase file {file} may be read by every user: chmod 600 it",)
+
+    def prepare(self) -> None:
+        """Begin to stretch the pass phrase for the key slot."""
+        if self._wanted_format() == SEAL_FORMAT:
+            for maker in self._slot_makers:
+                maker.prepare()
 
     def begin(self, place: str) -> Coding:
         """The coding that this run asks for."""
@@ -137,18 +144,9 @@ class CodingChoice:
         return PlainCoding(lambda: Pipeline([*_compressors(compression), cipher]), _LEGACY)
 
     def _new_seal(self, place: str) -> Coding:
-        from freezer_agent.pipeline.key_slots import PassPhraseSlots, RecipientSlots, SlotMaker
-        from freezer_agent.pipeline.keys import read_recipient
         from freezer_agent.pipeline.sealed_coding import SealedCoding, new_data_key
 
-        makers: list[SlotMaker] = [
-            PassPhraseSlots(pass_phrase, self._random_bytes)
-            for pass_phrase in self._keys.pass_phrases
-        ]
-        makers += [
-            RecipientSlots(read_recipient(text), self._random_bytes)
-            for text in self._encryption.recipients
-        ]
+        makers = self._slot_makers
         data_key = new_data_key(self._random_bytes)
         return SealedCoding(
             data_key=data_key,
@@ -156,7 +154,7 @@ class CodingChoice:
             compressors=lambda: _compressors(self._compression),
             cipher=self._cipher(),
             random_bytes=self._random_bytes,
-            slots=[maker.make(data_key, place) for maker in makers],
+            slots=lambda: [maker.make(data_key, place) for maker in makers],
             keep_state_key=None if self._encryption.has_key else self._state_keys.keep,
         )
 
@@ -184,6 +182,19 @@ class CodingChoice:
         if not self._encryption.has_key:
             raise WrongKey("this node has not kept, or has lost, the key of its engine state")
         return self.opened(place, metadata).pipeline(Purpose.STATE)
+
+    @functools.cached_property
+    def _slot_makers(self) -> "Sequence[SlotMaker]":
+        from freezer_agent.pipeline.key_slots import PassPhraseSlots, RecipientSlots
+        from freezer_agent.pipeline.keys import read_recipient
+
+        return (
+            *(PassPhraseSlots(one, self._random_bytes) for one in self._keys.pass_phrases),
+            *(
+                RecipientSlots(read_recipient(text), self._random_bytes)
+                for text in self._encryption.recipients
+            ),
+        )
 
     @functools.cached_property
     def _keys(self) -> "Keys":

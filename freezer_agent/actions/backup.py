@@ -103,6 +103,7 @@ class BackupAction:
         """Make the backup, then remove old ones if asked."""
         warnings = [*self._codings.remarks]
         with self._storage, self._locked(), tempfile.TemporaryDirectory("-freezer") as work:
+            self._codings.prepare()
             warnings += self._cleaned()
             started_at = self._clock()
             choice = self._choose(Path(work), started_at, warnings)

@@ -1,7 +1,7 @@
 """Open what is stored of backups: their streams, and the listings of what is in them."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from freezer_agent.catalog.backup import Backup
 from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.links import Link, check_links
 from freezer_agent.errors import Damaged, ObjectNotFound
+from freezer_agent.pipeline.ahead import side_by_side
 from freezer_agent.pipeline.checksum import verified
 from freezer_agent.pipeline.coding import Coding, Codings, Purpose
 from freezer_agent.pipeline.prefetch import prefetched
@@ -17,6 +18,8 @@ from freezer_agent.pipeline.spool import unspooled
 from freezer_agent.pipeline.streams import counted
 
 _CHUNKS_AHEAD = 4
+# Two times 32 MiB while nothing else needs memory.
+_OPENED_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,15 @@ class Level:
     index_sha256: str | None
     stored_bytes: int
     link: Link
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What a storage says of a backup, before any key is tried."""
+
+    backup: Backup
+    metadata: Mapping[str, Any]
+    stored_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +63,16 @@ class Reader:
 
     def level(self, backup: Backup) -> Level:
         """Look at everything but the stream's bytes. Damaged if it is not whole, WrongKey."""
+        return self._opened(self._looked_at(backup))
+
+    def levels(self, chain: Sequence[Backup]) -> list[Level]:
+        """All levels of a chain, 0 first. Damaged if they were not built on each other."""
+        found = [self._looked_at(backup) for backup in chain]
+        levels = list(side_by_side(self._opened, found, _OPENED_AT_ONCE))
+        check_links([level.link for level in levels])
+        return levels
+
+    def _looked_at(self, backup: Backup) -> "_Found":
         metadata = self._catalog.metadata(backup)
         try:
             size = self._catalog.data_size(backup)
@@ -62,20 +84,19 @@ class Reader:
                 f"{backup.label} is damaged: {size} bytes are stored of {expected} that were "
                 "written; restore another date",
             )
+        return _Found(backup=backup, metadata=metadata, stored_bytes=size)
+
+    def _opened(self, found: "_Found") -> Level:
+        """Find the keys, which takes a third of a second where a pass phrase opens."""
+        backup, metadata = found.backup, found.metadata
         return Level(
             backup=backup,
             coding=self._codings.opened(self._catalog.place(backup), metadata),
             sha256=text_or_none(metadata.get("sha256")),
             index_sha256=text_or_none(metadata.get("index_sha256")),
-            stored_bytes=size,
+            stored_bytes=found.stored_bytes,
             link=Link.of(backup, metadata),
         )
-
-    def levels(self, chain: Sequence[Backup]) -> list[Level]:
-        """All levels of a chain, 0 first. Damaged if they were not built on each other."""
-        levels = [self.level(backup) for backup in chain]
-        check_links([level.link for level in levels])
-        return levels
 
     @contextlib.contextmanager
     def stream(self, level: Level) -> Iterator[Iterator[bytes]]:

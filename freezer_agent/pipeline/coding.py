@@ -59,6 +59,10 @@ class Codings(Protocol):
         """What the operator should know about the keys; goes into the warnings of the report."""
         ...
 
+    def prepare(self) -> None:
+        """Start with what takes long of the next `begin`, while other things are looked at."""
+        ...
+
     def begin(self, place: str) -> Coding:
         """The coding of a backup about to be made. Every call has fresh keys."""
         ...

@@ -9,6 +9,7 @@ import binascii
 import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from freezer_agent.errors import Damaged
+from freezer_agent.pipeline.ahead import begun
 from freezer_agent.pipeline.keys import Keys
 from freezer_agent.pipeline.sealing import KEY_BYTES, derived
 
@@ -30,7 +32,8 @@ _NONCE = bytes(12)
 # 32 MiB and about a third of a second: as strong as OWASP asks for (2^17, 8, 1 needs 128 MiB, all
 # that the agent may take) because it runs three times.
 _LOG_N, _R, _P = 15, 8, 3
-# What a hostile slot can cost at most: 128 MiB and some seconds, and so many times.
+# What a hostile slot can cost at most: 128 MiB and some seconds, and so many times; a restore opens
+# two levels at once.
 _LARGEST_LOG_N, _LARGEST_R, _LARGEST_P = 17, 16, 8
 _LARGEST_MEMORY = 128 << 20
 
@@ -39,6 +42,10 @@ Slot = Mapping[str, Any]
 
 class SlotMaker(Protocol):
     """Makes a slot for one way to open a backup."""
+
+    def prepare(self) -> None:
+        """Begin with what takes long of the next slot; harmless if it is never made."""
+        ...
 
     def make(self, data_key: bytes, place: str) -> dict[str, Any]:
         """The data key of the backup at `place`, wrapped anew."""
@@ -53,9 +60,20 @@ class PassPhraseSlots:
     def __init__(self, pass_phrase: bytes, random_bytes: Callable[[int], bytes]) -> None:
         self._pass_phrase = pass_phrase
         self._random_bytes = random_bytes
+        self._prepared: Callable[[], _Stretched] | None = None
+
+    def prepare(self) -> None:
+        """Stretch the pass phrase in a thread."""
+        self._prepared = begun(self._stretch)
 
     def make(self, data_key: bytes, place: str) -> dict[str, Any]:
         """Wrap under the pass phrase and a fresh salt."""
+        prepared, self._prepared = self._prepared, None
+        done = self._stretch() if prepared is None else prepared()
+        wrapped = _wrap(done.key, data_key, self.kind, place)
+        return {**done.slot, "wrapped_key": _text(wrapped)}
+
+    def _stretch(self) -> "_Stretched":
         slot = {
             "type": self.kind,
             "salt": _text(self._random_bytes(_SALT_BYTES)),
@@ -63,8 +81,15 @@ class PassPhraseSlots:
             "r": _R,
             "p": _P,
         }
-        key = _stretched(self._pass_phrase, slot)
-        return {**slot, "wrapped_key": _text(_wrap(key, data_key, self.kind, place))}
+        return _Stretched(slot=slot, key=_stretched(self._pass_phrase, slot))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stretched:
+    """A slot without what it wraps, and the key to wrap it with."""
+
+    slot: Slot
+    key: bytes
 
 
 class RecipientSlots:
@@ -75,6 +100,9 @@ class RecipientSlots:
     def __init__(self, recipient: X25519PublicKey, random_bytes: Callable[[int], bytes]) -> None:
         self._recipient = recipient
         self._random_bytes = random_bytes
+
+    def prepare(self) -> None:
+        """Nothing takes long."""
 
     def make(self, data_key: bytes, place: str) -> dict[str, Any]:
         """Wrap under a secret that is agreed on with a fresh key pair."""

@@ -25,8 +25,8 @@ _STATE_KEY_ID = "state_key_id"
 class SealedCoding:
     """The coding of the backup at `place` under `data_key`.
 
-    `compressors` makes the stages before the seal of the stream. `slots` are what the metadata
-    gets. `keep_state_key`, for a run that could not open its own backup, keeps the key of the
+    `compressors` makes the stages before the seal of the stream. `slots` makes what the metadata
+    gets, when that is completed. `keep_state_key`, for a run that could not open its own backup, keeps the key of the
     engine state on this node and returns the id to find it by.
     """
 
@@ -41,7 +41,7 @@ class SealedCoding:
         compressors: Callable[[], Sequence[Stage]],
         cipher: Cipher,
         random_bytes: Callable[[int], bytes],
-        slots: Sequence[Slot] = (),
+        slots: Callable[[], Sequence[Slot]] = tuple,
         keep_state_key: Callable[[bytes], str] | None = None,
     ) -> None:
         self._data_key = data_key
@@ -70,7 +70,7 @@ class SealedCoding:
             "encryption": True,
             "encryption_format": SEAL_FORMAT,
             _CIPHER: str(self._cipher),
-            _SLOTS: list(self._slots),
+            _SLOTS: list(self._slots()),
         }
         if self._keep_state_key is not None:
             key = purpose_key(self._data_key, Purpose.STATE, self._place)

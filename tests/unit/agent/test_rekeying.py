@@ -38,7 +38,7 @@ def document(*makers: Any, place: str = PLACE) -> dict[str, Any]:
         compressors=list,
         cipher=Cipher.AES_256_GCM,
         random_bytes=os.urandom,
-        slots=[maker.make(DATA_KEY, place) for maker in makers],
+        slots=lambda: [maker.make(DATA_KEY, place) for maker in makers],
     ).completed({"engine_name": "tar"})
 
 
