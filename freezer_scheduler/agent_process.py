@@ -187,10 +187,7 @@ class _Output:
                 self._selector.register(pipe, selectors.EVENT_READ, keep)
 
     def read(self, seconds: float) -> None:
-        """Take what is there; wait at most so long for the first of it."""
-        if not self._selector.get_map():
-            time.sleep(seconds)
-            return
+        """Take what is there; wait at most so long for the first of it, and if none can come."""
         for key, _ in self._selector.select(seconds):
             pipe: IO[bytes] = key.fileobj  # type: ignore[assignment] # registered as such above
             try:
