@@ -149,13 +149,21 @@ def is_project_term(term: str) -> bool:
     return term.startswith("p")
 
 
+def project_terms(terms: frozenset[str]) -> list[str]:
+    """Those of a document's terms that tell which project it belongs to: one."""
+    return [term for term in terms if term[0] == "p"]
+
+
+def value_of(term: str) -> str:
+    """The value that a field's or a word's term is of, without its type; else what there is."""
+    if not term.startswith("f"):
+        return term[1:]
+    length, _, rest = term.partition(":")
+    return rest[int(length[1:]) + 1 :]
+
+
 def digest(collection: Collection, term: str) -> bytes:
     """A fixed-size stand-in for the term within the collection: 128 bits, any term length."""
-    known = _remembered_digest if len(term) <= _SHORT else _digest
-    return known(collection, term)
-
-
-def _digest(collection: Collection, term: str) -> bytes:
     text = f"{collection}:{term}".encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, digest_size=16).digest()
 
@@ -291,6 +299,5 @@ def _in_64_bits(bound: int | None) -> int | None:
 _WATCHED_COLLECTIONS = frozenset({Collection.JOBS, Collection.CLIENTS})
 # A field term begins with the length of the name, so no other name begins like this.
 _WATCHED_PREFIX = field_term(WATCHED_FIELD, "")[:-1]
-_remembered_digest = functools.lru_cache(maxsize=2 * _REMEMBERED)(_digest)
 # Typed: 1, 1.0 and True are one key otherwise.
 _remembered_terms = functools.lru_cache(maxsize=_REMEMBERED, typed=True)(_terms_of_leaf)

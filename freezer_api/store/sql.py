@@ -37,7 +37,8 @@ from freezer_api.store.leaves import (
     terms_of,
     watched_term_of,
 )
-from freezer_api.store.sql_search import Plan, count_of, digests, plan_for, rows_of
+from freezer_api.store.sql_keys import keys_of
+from freezer_api.store.sql_search import Plan, count_of, plan_for, rows_of
 
 
 def _new_stamp() -> str:
@@ -76,7 +77,7 @@ class SqlStore:
         """Store document and terms in one transaction."""
         check_id(document_id)
         entry = entry_of(document)
-        lists = digests(collection, entry.terms)
+        lists = keys_of(collection, entry.terms)
         row = {
             "id_digest": digest(collection, document_id),
             "collection": str(collection),
@@ -108,8 +109,8 @@ class SqlStore:
         if row.version != version:
             raise VersionConflict(collection, document_id)
         terms_before = terms_of(document_of(row.document))
-        gone = digests(collection, terms_before - entry.terms)
-        fresh = digests(collection, entry.terms - terms_before)
+        gone = keys_of(collection, terms_before - entry.terms)
+        fresh = keys_of(collection, entry.terms - terms_before)
         with self._writing() as connection:
             if not sql_rows.put(connection, row.seq, version, entry):
                 _row(connection, collection, document_id)
@@ -130,7 +131,7 @@ class SqlStore:
             if version not in {None, row.version}:
                 raise VersionConflict(collection, document_id)
             terms_before = terms_of(document_of(row.document))
-            sql_rows.delist(connection, row.seq, digests(collection, terms_before))
+            sql_rows.delist(connection, row.seq, keys_of(collection, terms_before))
             sql_rows.remove(connection, row.seq)
             self._record(connection, collection, terms_before, frozenset())
 

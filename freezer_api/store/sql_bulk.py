@@ -4,6 +4,7 @@ Terms of a batch are written sorted, as the table keeps them. Each of its pages 
 for a batch and not once for a document, which is most of the difference to single insertions.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,8 @@ from freezer_api.store import sql_rows
 from freezer_api.store.base import Collection, Stored
 from freezer_api.store.entries import Entry, check_id, document_of, entry_of
 from freezer_api.store.leaves import collection_term, digest, terms_of
+from freezer_api.store.sql_keys import fresh_key_of, key_of, keys_of
 from freezer_api.store.sql_schema import documents, terms
-from freezer_api.store.sql_search import digests
 
 _WALKED = 1000
 """Documents that are read at a time: about a megabyte."""
@@ -66,7 +67,7 @@ def arrivals_of(collection: Collection, batch: Sequence[Stored]) -> list[Arrival
 
 def read_page(connection: Connection, collection: Collection, after: int) -> list[Any]:
     """The oldest rows of the collection whose sequence number is higher than `after`."""
-    everything = digest(collection, collection_term())
+    everything = key_of(collection, collection_term())
     page = (
         select(terms.c.seq)
         .where(terms.c.term == everything, terms.c.seq > after)
@@ -97,11 +98,12 @@ def add(connection: Connection, collection: Collection, arrivals: Sequence[Arriv
         columns = select(documents.c.id_digest, documents.c.seq)
         rows = connection.execute(columns.where(documents.c.id_digest.in_(some)))
         numbers.update({bytes(row.id_digest): row.seq for row in rows})
-    lists: dict[str, list[int]] = {}
+    lists: defaultdict[str, list[int]] = defaultdict(list)
     for arrival in arrivals:
+        seq = numbers[arrival.key]
         for term in arrival.entry.terms:
-            lists.setdefault(term, []).append(numbers[arrival.key])
-    by_key = sorted((digest(collection, term), seqs) for term, seqs in lists.items())
+            lists[term].append(seq)
+    by_key = sorted((fresh_key_of(collection, term), seqs) for term, seqs in lists.items())
     sql_rows.enlist_all(connection, by_key)
 
 
@@ -110,8 +112,8 @@ def overwrite(connection: Connection, collection: Collection, row: Any, arrival:
     connection.execute(
         update(documents).where(documents.c.seq == row.seq).values(arrival.row(collection))
     )
-    before = digests(collection, terms_of(document_of(row.document)))
-    after = digests(collection, arrival.entry.terms)
+    before = keys_of(collection, terms_of(document_of(row.document)))
+    after = keys_of(collection, arrival.entry.terms)
     sql_rows.delist(connection, row.seq, before - after)
     sql_rows.enlist(connection, row.seq, after - before)
 

@@ -34,10 +34,12 @@ from sqlalchemy.schema import DropTable
 
 from freezer_api.errors import StoreUnavailable
 from freezer_api.store.base import Collection, Contents
-from freezer_api.store.leaves import collection_term, digest
+from freezer_api.store.leaves import collection_term
+from freezer_api.store.sql_keys import key_of
 
-SCHEMA_VERSION = 2
-"""Of the tables and of the terms in them (`leaves.terms_of`): a change of either is a new one."""
+SCHEMA_VERSION = 3
+"""Of the tables, of the terms in them (`leaves.terms_of`) and of the keys of these (`sql_keys`): a
+change of any is a new one."""
 
 BUSY_SECONDS = 30
 """How long a call waits for the one writer that SQLite has at a time."""
@@ -207,7 +209,7 @@ def remove(engine: Engine) -> None:
 
 
 def _count(connection: Connection, collection: Collection) -> int:
-    all_of_it = digest(collection, collection_term())
+    all_of_it = key_of(collection, collection_term())
     statement = select(func.count()).select_from(terms).where(terms.c.term == all_of_it)
     return connection.scalar(statement) or 0
 

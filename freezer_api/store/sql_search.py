@@ -20,7 +20,8 @@ from sqlalchemy import (
 )
 
 from freezer_api.store.base import BY_CREATION, COUNTED, Collection, Order, Page, Scope, SortKey
-from freezer_api.store.leaves import Conditions, collection_term, digest, scope_terms
+from freezer_api.store.leaves import Conditions, collection_term, scope_terms
+from freezer_api.store.sql_keys import keys_of
 from freezer_api.store.sql_schema import documents, terms
 from freezer_api.store.sql_statements import Prepared
 
@@ -86,7 +87,7 @@ def plan_for(
         walked=lists[position],
         is_short=length < COUNTED,
         others=tuple(each for each in lists if each is not lists[position]),
-        barred=digests(collection, conditions.none),
+        barred=keys_of(collection, conditions.none),
         conditions=conditions,
     )
 
@@ -106,18 +107,13 @@ def count_of(connection: Connection, plan: Plan, at_most: int | None = None) -> 
     return int(counting.run(connection, {**sketch.values, "limit": at_most}).scalar() or 0)
 
 
-def digests(collection: Collection, some_terms: Iterable[str]) -> frozenset[bytes]:
-    """The keys of the terms' lists."""
-    return frozenset([digest(collection, term) for term in some_terms])
-
-
 def _lists(collection: Collection, scope: Scope, conditions: Conditions) -> list[frozenset[bytes]]:
     """What a wanted document is on: one or several term lists per condition."""
     opening = scope_terms(scope) or {collection_term()}
-    lists = [digests(collection, opening)]
-    lists += [digests(collection, {term}) for term in sorted(conditions.every)]
+    lists = [keys_of(collection, opening)]
+    lists += [keys_of(collection, {term}) for term in sorted(conditions.every)]
     if conditions.some:
-        lists.append(digests(collection, conditions.some))
+        lists.append(keys_of(collection, conditions.some))
     return lists
 
 

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from freezer_api.store.base import Collection
-from freezer_api.store.leaves import digest, is_project_term, watched_terms
+from freezer_api.store.leaves import project_terms, watched_terms
+from freezer_api.store.sql_keys import key_of
 from freezer_api.store.sql_schema import tallies
 from freezer_api.store.sql_statements import Prepared
 
@@ -31,13 +32,12 @@ def record(
     touched: dict[str, int] = {}
     for before, after in moves:
         for terms, number in ((after, 1), (before, -1)):
-            for term in terms:
-                if is_project_term(term):
-                    change[term] += number
+            for term in project_terms(terms):
+                change[term] += number
         # Watched terms are not counted, but every write of such a document is a change.
         touched |= dict.fromkeys(watched_terms(collection, before | after), 0)
     touched |= {term: number for term, number in change.items() if number}
-    numbers = sorted((digest(collection, term), number) for term, number in touched.items())
+    numbers = sorted((key_of(collection, term), number) for term, number in touched.items())
     rows = [{"term": key, "documents": number, "stamp": stamp} for key, number in numbers]
     if rows:
         _ADDITIONS[connection.dialect.name].run_for_each(connection, rows)
@@ -45,12 +45,12 @@ def record(
 
 def documents_with(connection: Connection, collection: Collection, project_term: str) -> int:
     """How many documents the project has in the collection."""
-    return int(_NUMBER.run(connection, {"key": digest(collection, project_term)}).scalar() or 0)
+    return int(_NUMBER.run(connection, {"key": key_of(collection, project_term)}).scalar() or 0)
 
 
 def stamp_of(connection: Connection, collection: Collection, watched_term: str) -> str:
     """What the last write of a document with the watched term left; empty if there was none."""
-    return str(_STAMP.run(connection, {"key": digest(collection, watched_term)}).scalar() or "")
+    return str(_STAMP.run(connection, {"key": key_of(collection, watched_term)}).scalar() or "")
 
 
 def _on_conflict(insertion: Any) -> Any:

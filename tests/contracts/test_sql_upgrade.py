@@ -45,11 +45,16 @@ def engine(url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def make_founding_database(engine: Engine, documents: dict[str, dict[str, Any]]) -> None:
-    """A database as the founding release made and filled it."""
+def make_founding_database(
+    engine: Engine, documents: dict[str, dict[str, Any]], version: int = 1
+) -> None:
+    """A database as the founding release made and filled it, brought to the version since."""
     with engine.begin() as connection:
         _run_step(connection, 0)
-        connection.execute(text("INSERT INTO freezer_schema (id, version) VALUES (1, 1)"))
+        connection.execute(
+            text("INSERT INTO freezer_schema (id, version) VALUES (1, :version)"),
+            {"version": version},
+        )
         for name, document in documents.items():
             entry = entry_of(document)
             connection.execute(
@@ -65,6 +70,8 @@ def make_founding_database(engine: Engine, documents: dict[str, dict[str, Any]])
                 text("INSERT INTO freezer_terms (term, seq) VALUES (:term, :seq)"),
                 [{"term": digest(JOBS, term), "seq": seq} for term in entry.terms],
             )
+        for number in range(1, version):
+            _run_step(connection, number)
 
 
 def _run_step(connection: Any, number: int) -> None:
@@ -77,14 +84,14 @@ def test_there_is_a_step_to_every_version() -> None:
     assert numbers == list(range(1, SCHEMA_VERSION + 1))
 
 
-def test_a_founding_database_keeps_its_documents(url: str, engine: Engine) -> None:
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_an_earlier_database_keeps_its_documents(url: str, engine: Engine, version: int) -> None:
     documents = {"b": job(x=1), "a": job(x=2), "c": {"project_id": "theirs", "x": 1}}
-    make_founding_database(engine, documents)
+    make_founding_database(engine, documents, version)
     with closing(SqlStore(url)) as store:
-        if SCHEMA_VERSION > 1:
-            assert not store.ready()
-            with pytest.raises(StoreUnavailable, match="freezer-manage db sync"):
-                store.get(JOBS, OURS, "a")
+        assert not store.ready()
+        with pytest.raises(StoreUnavailable, match="freezer-manage db sync"):
+            store.get(JOBS, OURS, "a")
         store.prepare()
         assert store.ready()
         assert ids(store.search(JOBS, EVERYWHERE, Query(), ALL)) == ["b", "a", "c"]
