@@ -1,7 +1,7 @@
 """What requests cost freezer-api, beside the former release and a bare application, in one run.
 
     python benchmarks/api.py [--seconds 2] [--warm-up 1] [--servers ...] [--operations ...] [--json FILE]
-    python benchmarks/api.py growth [--sizes 10000 100000 1000000] [--jobs 50000]
+    python benchmarks/api.py growth [--sizes 10000 100000 1000000] [--stores DIR]
     python benchmarks/api.py polling [--schedulers 5000] [--interval 60] [--seconds 60]
 
 `compare` (the default): every server has the same gunicorn workers and threads and gets the same

@@ -135,6 +135,14 @@ class Result:
         """CPU seconds of the server's processes per 1,000 requests."""
         return 1000 * self.cpu_seconds / self.requests if self.requests else 0.0
 
+    def add(self, other: "Result") -> None:
+        """Take the figures of another run in."""
+        self.seconds += other.seconds
+        self.latencies += other.latencies
+        self.cpu_seconds += other.cpu_seconds
+        for kind, count in other.errors.items():
+            self.errors[kind] = self.errors.get(kind, 0) + count
+
     def quantile_ms(self, share: float) -> float:
         """A quantile of the latencies, in milliseconds."""
         ranked = sorted(self.latencies)

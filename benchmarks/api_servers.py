@@ -18,10 +18,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
 PEER_VERSION = "19.0.0"
 START_SECONDS = 120
+LARGE_HEAP = "1g"
+"""Of a node that holds a million documents."""
 
 CEILING = """
 import falcon
@@ -112,29 +115,52 @@ def ceiling(folder: Path, size: Size) -> Iterator[Server]:
 @contextmanager
 def ours_on_sqlite(folder: Path, size: Size) -> Iterator[Server]:
     """freezer-api on an SQLite file."""
-    config = folder / "freezer-api.conf"
-    config.write_text(_config(f"[sql]\nconnection = sqlite:///{folder}/freezer.sqlite\n"))
-    with _ours("ours-sqlite", config, size) as server:
+    with _ours("ours-sqlite", sqlite_config(folder), size) as server:
         yield server
+
+
+def sqlite_config(folder: Path) -> Path:
+    """The configuration of one on the file `freezer.sqlite` in the folder."""
+    return _config(folder, f"[sql]\nconnection = sqlite:///{folder}/freezer.sqlite\n")
 
 
 @contextmanager
 def ours_on_elasticsearch(folder: Path, size: Size) -> Iterator[Server]:
     """freezer-api on a real node of Elasticsearch, which is started for it."""
-    sys.path.insert(0, str(ROOT))
-    from tests.services import elasticsearch  # noqa: PLC0415 - only where it is measured
+    elasticsearch = _elasticsearch_service()
+    with (
+        elasticsearch.running() as node,
+        ours_on_node(elasticsearch_config(folder, node.url), size) as server,
+    ):
+        yield server
 
+
+@contextmanager
+def kept_node(folder: Path) -> Iterator[str]:
+    """A node whose documents stay in the folder; its URL."""
+    elasticsearch = _elasticsearch_service()
+    folder.mkdir(exist_ok=True)
+    node = elasticsearch.start(folder, heap=LARGE_HEAP)
     try:
-        elasticsearch.find()
-    except elasticsearch.ElasticsearchMissing as error:
-        raise CannotMeasure(str(error)) from error
-    with elasticsearch.running() as node:
-        config = folder / "freezer-api.conf"
-        config.write_text(
-            _config(f"[storage]\nbackend = elasticsearch\n[elasticsearch]\nhosts = {node.url}\n")
-        )
-        with _ours("ours-elasticsearch", config, size) as server:
-            yield server
+        yield node.url
+    finally:
+        elasticsearch.stop(folder)
+
+
+@contextmanager
+def ours_on_node(config: Path, size: Size) -> Iterator[Server]:
+    """freezer-api on a node that runs already."""
+    with _ours("ours-elasticsearch", config, size) as server:
+        yield server
+
+
+def elasticsearch_config(folder: Path, url: str, prefix: str = "freezer") -> Path:
+    """The configuration of one on the node, in indices of its own."""
+    return _config(
+        folder,
+        "[storage]\nbackend = elasticsearch\n"
+        f"[elasticsearch]\nhosts = {url}\nindex_prefix = {prefix}\n",
+    )
 
 
 @contextmanager
@@ -164,20 +190,37 @@ def peer(folder: Path, size: Size, environment: Path) -> Iterator[Server]:
         yield Server(name="peer", port=found[0], pid=found[1])
 
 
-def _config(store: str) -> str:
-    return f"[DEFAULT]\nauth_strategy = noauth\nbind_host = 127.0.0.1\nuse_stderr = true\n{store}"
+def _elasticsearch_service() -> ModuleType:
+    sys.path.insert(0, str(ROOT))
+    from tests.services import elasticsearch  # noqa: PLC0415 - only where it is measured
+
+    try:
+        elasticsearch.find()
+    except elasticsearch.ElasticsearchMissing as error:
+        raise CannotMeasure(str(error)) from error
+    return elasticsearch
+
+
+def manage(config: Path, *words: str) -> None:
+    """Run freezer-manage. Raises CannotMeasure with the end of what it told."""
+    command: list[str | Path] = [sys.executable, "-m", "freezer_api.cli.manage"]
+    command += ["--config-file", config, *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CannotMeasure(f"freezer-manage {' '.join(words)} failed: {done.stderr[-1000:]}")
+
+
+def _config(folder: Path, store: str) -> Path:
+    config = folder / "freezer-api.conf"
+    config.write_text(
+        f"[DEFAULT]\nauth_strategy = noauth\nbind_host = 127.0.0.1\nuse_stderr = true\n{store}"
+    )
+    return config
 
 
 @contextmanager
 def _ours(name: str, config: Path, size: Size) -> Iterator[Server]:
-    manage: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "freezer_api.cli.manage",
-        "--config-file",
-        config,
-    ]
-    subprocess.run([*manage, "db", "sync"], cwd=ROOT, check=True, capture_output=True)
+    manage(config, "db", "sync")
     port = _free_port()
     command: list[str | Path] = [
         sys.executable,

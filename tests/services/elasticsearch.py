@@ -98,7 +98,7 @@ def install() -> Path:
     return find()
 
 
-def start(folder: Path) -> Node:
+def start(folder: Path, *, heap: str = HEAP) -> Node:
     """Start one node that keeps everything in the folder; return it once it serves.
 
     Raises ElasticsearchMissing with the tail of its log if it does not come up.
@@ -113,7 +113,7 @@ def start(folder: Path) -> Node:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=_environment(folder),
+            env=_environment(folder, heap),
             start_new_session=True,  # Ctrl-C is for the tests, which then stop the server
             **_unprivileged(),
         )
@@ -215,7 +215,7 @@ def _write_config(home: Path, folder: Path) -> None:
             os.chown(path, NOBODY, NOBODY)
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path, heap: str = HEAP) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "LANG": "C.UTF-8",
@@ -223,7 +223,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "ES_JAVA_HOME": str(_find_java()),
         "ES_PATH_CONF": str(folder / "config"),
         "ES_TMPDIR": str(folder / "tmp"),
-        "ES_JAVA_OPTS": f"-Xms{HEAP} -Xmx{HEAP}",
+        "ES_JAVA_OPTS": f"-Xms{heap} -Xmx{heap}",
         "CLI_JAVA_OPTS": "-Xms4m -Xmx48m -XX:+UseSerialGC",
     }
 
