@@ -187,6 +187,9 @@ class SqlStore:
         self, collection: Collection, batch: Sequence[Stored], *, overwrite: bool = False
     ) -> int:
         """Store the batch in one transaction."""
+        if not overwrite:
+            with self._reading() as connection:
+                batch = sql_bulk.absent(connection, collection, batch)
         arrivals = sql_bulk.arrivals_of(collection, batch)
         with self._writing() as connection:
             sql_bulk.make_room(connection)

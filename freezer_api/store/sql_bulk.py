@@ -79,6 +79,18 @@ def read_page(connection: Connection, collection: Collection, after: int) -> lis
     return list(connection.execute(statement.order_by(documents.c.seq)).all())
 
 
+def absent(
+    connection: Connection, collection: Collection, batch: Sequence[Stored]
+) -> Sequence[Stored]:
+    """Those that are not there: a filling which is taken up again need not work out the others."""
+    keys = [digest(collection, stored.document_id) for stored in batch]
+    there: set[bytes] = set()
+    for some in _slices(keys, _LOOKED_UP):
+        column = select(documents.c.id_digest).where(documents.c.id_digest.in_(some))
+        there.update(map(bytes, connection.scalars(column)))
+    return [stored for key, stored in zip(keys, batch, strict=True) if key not in there]
+
+
 def known_rows(connection: Connection, arrivals: Sequence[Arrival]) -> dict[bytes, Any]:
     """The rows that are there already, by their keys."""
     found = {}
