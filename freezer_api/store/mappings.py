@@ -191,9 +191,7 @@ def fingerprint_of(aggregations: dict[str, Any]) -> str:
 def query_of(collection: Collection, scope: Scope, conditions: Conditions) -> dict[str, Any]:
     """Filters only: no scores, and nothing of the caller's is more than an opaque keyword."""
     alternatives = [some for some in (scope_terms(scope), conditions.some) if some]
-    filters: list[dict[str, Any]] = [
-        {"terms": {"terms": _keywords(collection, some)}} for some in alternatives
-    ]
+    filters = [_any_of(_keywords(collection, some)) for some in alternatives]
     every = _keywords(collection, conditions.every)
     filters += [{"term": {"terms": keyword}} for keyword in every]
     if conditions.bounded:
@@ -207,6 +205,14 @@ def query_of(collection: Collection, scope: Scope, conditions: Conditions) -> di
             "must_not": [{"terms": {"terms": barred}}] if barred else [],
         }
     }
+
+
+def _any_of(keywords: list[str]) -> dict[str, Any]:
+    """A single keyword as such: the server knows how many documents have it.
+
+    As a set of one it looked at all of a project's million documents for the total of a page.
+    """
+    return {"terms": {"terms": keywords}} if len(keywords) > 1 else {"term": {"terms": keywords[0]}}
 
 
 def _keywords(collection: Collection, some_terms: frozenset[str]) -> list[str]:
