@@ -14,6 +14,8 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,6 +24,7 @@ from freezer_agent.errors import AgentError, Interrupted, RequestInvalid
 
 if TYPE_CHECKING:
     from freezer_agent.actions.base import Report
+    from freezer_agent.conf.options import Options
     from freezer_agent.voice import EventVoice, Voice
 
 log = logging.getLogger(__name__)
@@ -65,25 +68,49 @@ def _run(command_line: dict[str, Any]) -> int:
     from freezer_agent.conf.options import gather  # noqa: PLC0415  # keeps help quick
     from freezer_agent.log_setup import LogSetup  # noqa: PLC0415  # keeps help quick
 
-    voice = _voice(command_line.get)
+    if "config" in command_line:
+        command_line["config"] = _in_home(command_line["config"])
+    voice, setting = _voice(command_line.get), command_line.get
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(_ended_by_signal())
             start, home = Path.cwd(), Path.home()
             options = gather(command_line, start)
-            voice = _voice(lambda name: "true" if options[name] else "")
+            setting = partial(_setting, options)
+            voice = _voice(setting)
             stack.enter_context(LogSetup(options, start=start, home=home))
             status = _run_request(options, start, home, voice)
             voice.finish(status)
             return status  # noqa: TRY300  # all of it may fail
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the outermost edge
             status, text = _failure_of(error)
+            kind = type(error).__name__
         log.critical("%s", text.replace("\n", " "))
         voice.fail(text)
+        _tell_programs(setting, {"exit_code": status, "error": text, "error_class": kind})
         voice.finish(status)
     if status < 0:
         _die_by(signal.Signals(-status))
     return status
+
+
+def _setting(options: "Options", name: str) -> str:
+    value = options[name]
+    return value if isinstance(value, str) else "true" if value else ""
+
+
+def _tell_programs(setting: Callable[[str], Any], failure: Mapping[str, Any]) -> None:
+    """The failure as JSON, for who asked for the report as JSON: exit codes tell no causes."""
+    from freezer_agent.report_output import write_failure  # noqa: PLC0415  # keeps help quick
+
+    document = {"failed_action": setting("action") or "backup", **failure}
+    as_json, place = setting("json") == "true", _in_home(setting("metadata_out"))
+    write_failure(document, place, Path(), sys.stdout, as_json=as_json)
+
+
+def _in_home(given: str | None) -> str | None:
+    """The path with `~` filled in, which no shell does for --metadata-out=~/x or in a job file."""
+    return os.path.expanduser(given) if given else given  # noqa: PTH111  # that one may raise
 
 
 def _voice(setting: Callable[[str], Any]) -> "Voice | EventVoice":
@@ -163,13 +190,13 @@ def _run_request(options: Any, start: Path, home: Path, voice: "Voice | EventVoi
         report = make_action(request, world).run()
     finally:
         voice.rest()
-    report = post(report)
+    report = post(_with_exit_code(report))
     for warning in report.warnings:
         log.warning("%s", warning)
         voice.warn(warning)
     write_report(
         report,
-        options["metadata_out"],
+        _in_home(options["metadata_out"]),
         start,
         sys.stdout,
         as_json=options["json"],
@@ -178,7 +205,14 @@ def _run_request(options: Any, start: Path, home: Path, voice: "Voice | EventVoi
     for failure in report.failures:
         log.critical("%s", failure)
         voice.fail(failure)
-    return _FAILED if report.failures else _DONE
+    return int(report.document["exit_code"])
+
+
+def _with_exit_code(report: "Report") -> "Report":
+    document = {**report.document, "exit_code": _FAILED if report.failures else _DONE}
+    if report.failures:
+        document["error"] = "\n".join(report.failures)
+    return replace(report, document=document)
 
 
 def _poster(options: Any, environment: Mapping[str, str]) -> "Callable[[Report], Report]":

@@ -1,5 +1,6 @@
 """Write the report of a run: JSON for programs, a table for people."""
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -24,16 +25,56 @@ def write_report(
     A run that was asked for nothing but a command prints nothing unless asked; a `quiet` one
     prints what it was asked for, such as a listing, and not how it went.
     """
-    if metadata_out == "-" or (as_json and not metadata_out):
-        stdout.write(json.dumps(report.document, sort_keys=True))
-        stdout.write("\n" if as_json else "")
-    elif metadata_out:
-        _write_file(start / metadata_out, json.dumps(report.document, sort_keys=True))
+    if metadata_out or as_json:
+        _write_json(report.document, metadata_out, start, stdout, as_json=as_json)
     elif report.table is not None:
         stdout.write(_table(report.table.columns, report.table.rows))
     elif report.document.get("action") != "exec" and not quiet:
         stdout.write(_table(("Property", "Value"), _properties(report.document)))
     stdout.flush()
+
+
+def write_failure(
+    document: Mapping[str, Any],
+    metadata_out: str | None,
+    start: Path,
+    stdout: TextIO,
+    *,
+    as_json: bool,
+) -> None:
+    """Where the report would have gone, if programs were to read it. Never fails.
+
+    The run has failed already, and that has been told: a full disk is no more news.
+    """
+    if metadata_out or as_json:
+        with contextlib.suppress(AgentError, OSError, ValueError):
+            _write_json(document, metadata_out, start, stdout, as_json=as_json)
+            stdout.flush()
+
+
+def _write_json(
+    document: Mapping[str, Any],
+    metadata_out: str | None,
+    start: Path,
+    stdout: TextIO,
+    *,
+    as_json: bool,
+) -> None:
+    if as_json and metadata_out in {None, "", "-"}:
+        stdout.write(json.dumps(document, sort_keys=True) + "\n")
+        return
+    text = json.dumps(_metadata(document), sort_keys=True)
+    if metadata_out == "-":
+        stdout.write(text)
+    elif metadata_out:
+        _write_file(start / metadata_out, text)
+
+
+def _metadata(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What --metadata-out gets: schedulers of 19.0.0 post whatever has an action as a backup."""
+    if document.get("action") == "backup":
+        return document
+    return {name: value for name, value in document.items() if name != "action"}
 
 
 def _write_file(path: Path, text: str) -> None:

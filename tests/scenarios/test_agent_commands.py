@@ -118,12 +118,29 @@ def test_a_report_has_every_documented_key(agent: AgentCommand, source: Path) ->
     assert set(documented.split()) <= set(report)
     assert report["always_level"] == ""
     assert report["max_level"] == 1
+    assert report["exit_code"] == 0
+    # These are there when they have a value, and only then.
+    assert not {"backup_id", "cinder_backup_id", "status"} & set(report)
+    assert agent.backup(source, "--backup-id", "x")["backup_id"] == "x"
     assert report["total_fs_files"] == 1
     (folder,) = agent.container.glob("metadata/tar/*/*/0_*")
     assert folder.name == f"0_{report['time_stamp']}"
     (data,) = agent.container.glob("data/tar/*/*/0_*/data")
     assert data.stat().st_size == report["backup_size_compressed"]
     assert "--exclude=x" in report["cli"]
+
+
+def test_programs_read_the_cause_of_a_failure(agent: AgentCommand, tmp_path: Path) -> None:
+    words = ["--action", "restore", *agent.storage, "-N", "none"]
+    ended = agent.run(*words, "--restore-abs-path", tmp_path / "x", "--metadata-out", "-")
+    assert ended.status == ended.report["exit_code"] == 1
+    assert ended.report["error_class"] == "NoBackupBefore"
+    assert ended.report["failed_action"] == "restore"
+    assert ended.report["error"] in ended.stderr
+    assert "action" not in ended.report
+    ended = agent.run(*words, "--json")
+    assert ended.report["error_class"] == "RequestInvalid"
+    assert agent.run(*words).stdout == ""
 
 
 def test_a_report_is_json_without_a_newline(agent: AgentCommand, source: Path) -> None:

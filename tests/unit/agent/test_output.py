@@ -9,7 +9,7 @@ import pytest
 from freezer_agent.actions.base import Report, Table
 from freezer_agent.actions.info import readable_size
 from freezer_agent.progress import ProgressLine
-from freezer_agent.report_output import write_report
+from freezer_agent.report_output import write_failure, write_report
 
 
 class Seconds:
@@ -116,8 +116,32 @@ def test_properties_without_a_value_are_left_out(tmp_path: Path) -> None:
 def test_exec_prints_nothing_unless_asked(tmp_path: Path) -> None:
     report = Report(document={"action": "exec"})
     assert written(report, tmp_path, None) == ""
-    assert json.loads(written(report, tmp_path, "-")) == {"action": "exec"}
+    assert written(report, tmp_path, "-") == "{}"
     assert written(report, tmp_path, None, as_json=True) == '{"action": "exec"}\n'
+
+
+def test_only_a_backup_has_an_action_in_its_metadata(tmp_path: Path) -> None:
+    """Schedulers of 19.0.0 post whatever has one as the record of a backup."""
+    for action in ("restore", "admin", "verify"):
+        report = Report(document={"action": action, "exit_code": 0})
+        assert json.loads(written(report, tmp_path, "-")) == {"exit_code": 0}
+        assert json.loads(written(report, tmp_path, None, as_json=True))["action"] == action
+    backup = Report(document={"action": "backup"})
+    assert json.loads(written(backup, tmp_path, "-")) == {"action": "backup"}
+
+
+def test_a_failure_is_written_for_programs_only(tmp_path: Path) -> None:
+    def told(out: str | None, *, as_json: bool = False) -> str:
+        stdout = io.StringIO()
+        write_failure({"exit_code": 1}, out, tmp_path, stdout, as_json=as_json)
+        return stdout.getvalue()
+
+    assert told(None) == ""
+    assert told("-") == '{"exit_code": 1}'
+    assert told(None, as_json=True) == '{"exit_code": 1}\n'
+    assert told("missing/folder") == ""
+    assert told("report") == ""
+    assert json.loads((tmp_path / "report").read_text()) == {"exit_code": 1}
 
 
 def test_a_report_file_is_private(tmp_path: Path) -> None:
