@@ -127,7 +127,7 @@ class NoBackupBefore(CatalogError):
 
     def __init__(self, name: str, at: datetime | None) -> None:
         when = f" at or before {at.isoformat()}" if at else ""
-        super().__init__(f"No matching backup name {name!r} found{when}")
+        super().__init__(f'No matching backup name "{name}" found{when}')
         self.name = name
         self.at = at
 

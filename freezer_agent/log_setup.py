@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from freezer_agent.conf.options import Options
+from freezer_agent.conf.places import Places
 from freezer_agent.errors import RequestInvalid
 
 _FORMAT = "%(asctime)s.%(msecs)03d %(process)d %(levelname)s %(name)s %(message)s"
@@ -43,14 +44,14 @@ class LogSetup:
 
     def __init__(self, options: Options, *, start: Path, home: Path) -> None:
         self._options = options
-        self._start = start
+        self._path = Places(start=start, home=home).path
         self._home = home
         self._handlers: list[logging.Handler] = []
         self._former_level = logging.root.level
 
     def __enter__(self) -> Self:
         if self._options["log_config_append"]:
-            self._read_configuration(self._start / self._options["log_config_append"])
+            self._read_configuration(self._path(self._options["log_config_append"]))
             return self
         for handler in self._chosen_handlers():
             handler.setFormatter(self._formatter())
@@ -88,16 +89,16 @@ class LogSetup:
         """The wanted file, which must be writable, or the first default that is."""
         options = self._options
         if options["log_file"]:
-            folder = self._start / (options["log_dir"] or "")
+            inside = Places(start=self._path(options["log_dir"] or ""), home=self._home)
             try:
-                return self._opened(folder / options["log_file"])
+                return self._opened(inside.path(options["log_file"]))
             except OSError as error:
                 raise RequestInvalid(
                     [f"--log-file {options['log_file']!r} cannot be written: {error.strerror}"],
                 ) from error
         candidates = [_DEFAULT, self._home / ".freezer" / "freezer.log"]
         if options["log_dir"]:
-            candidates.insert(0, self._start / options["log_dir"] / "freezer-agent.log")
+            candidates.insert(0, self._path(options["log_dir"]) / "freezer-agent.log")
         elif _OLD_DEFAULT.exists():
             candidates.insert(0, _OLD_DEFAULT)
         for candidate in candidates:

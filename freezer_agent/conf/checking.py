@@ -1,5 +1,6 @@
 """Turn options into a request, or say everything that is wrong with them at once."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from freezer_agent.conf.encryption_checking import refuse_rekeying, to_encryption, to_rekey
+from freezer_agent.conf.later_features import later_features
 from freezer_agent.conf.options import Options, without_password
+from freezer_agent.conf.places import Places
 from freezer_agent.conf.storage_checking import StorageChecker
 from freezer_agent.errors import RequestInvalid
 from freezer_agent.requests import (
@@ -39,27 +42,8 @@ from freezer_agent.requests import (
 from freezer_agent.storage_choices import LocalStorage, NamedStorage, StorageChoice
 from freezer_model.instants import in_zone, parse_instant
 
-_LATER_TEXTS = {
-    "snapshot": "snapshots of the file system",
-    "lvm_srcvol": "LVM snapshots",
-    "lvm_volgroup": "LVM snapshots",
-    "lvm_auto_snap": "LVM snapshots",
-    "mysql_conf": "backing up MySQL",
-    "sql_server_conf": "backing up SQL Server",
-    "nova_inst_id": "backing up and restoring servers",
-    "nova_inst_name": "backing up and restoring servers",
-    "cinder_vol_id": "backing up and restoring volumes",
-    "cinder_vol_name": "backing up and restoring volumes",
-    "cinderbrick_vol_id": "backing up and restoring volumes",
-    "cindernative_vol_id": "backing up and restoring volumes",
-    "cindernative_backup_id": "backing up and restoring volumes",
-    "glance_image_id": "backing up and restoring images",
-    "glance_image_name": "backing up and restoring images",
-    "glance_image_name_filter": "backing up and restoring images",
-}
-"""Options whose feature this release lacks: refused when asked for, never passed over."""
-
 _REMOVAL_OPTIONS = ("remove_older_than", "remove_before_date", "remove_from_date")
+_MOST_NAME_BYTES = 255
 _KEPT = ("last", "hourly", "daily", "weekly", "monthly", "yearly", "within")
 _TEMPLATE_WORD = re.compile(r"\{([^{}]*)\}")
 _CHECKSUM = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
@@ -86,6 +70,7 @@ class _Checker:
     def __init__(self, options: Options, around: Surroundings) -> None:
         self._options = options
         self._around = around
+        self._places = Places(start=around.start, home=around.home)
         self._reasons: list[str] = []
         self._storages: list[NamedStorage] = []
 
@@ -101,8 +86,9 @@ class _Checker:
             "exec": self._command,
         }
         action = self._options["action"]
+        self._reasons += later_features(self._options)
         if action != "exec":
-            self._refuse_later_features()
+            self._refuse_endless_limits()
         request = makers[action]()
         if not isinstance(request, RekeyRequest):
             refuse_rekeying(self._options, self._reasons)
@@ -136,7 +122,7 @@ class _Checker:
             source=source,
             compression=Compression(options["compression"]),
             levels=self._levels(),
-            encryption=to_encryption(options, self._around.start, self._reasons),
+            encryption=to_encryption(options, self._places, self._reasons),
             excludes=tuple(options["exclude"] or ()),
             dereference=Dereference(options["dereference_symlink"] or "none"),
             sync=options["sync"],
@@ -165,7 +151,7 @@ class _Checker:
             at=self._instant("restore_from_date"),
             session=self._session_to_restore(),
             overwrite=options["overwrite"],
-            encryption=to_encryption(options, self._around.start, self._reasons),
+            encryption=to_encryption(options, self._places, self._reasons),
             checksum=checksum,
             excludes=tuple(options["exclude"] or ()),
             dereference=Dereference(options["dereference_symlink"] or "none"),
@@ -188,7 +174,7 @@ class _Checker:
             set_name=self._set_name(),
             at=self._instant("restore_from_date"),
             session=self._session_to_restore(),
-            encryption=to_encryption(self._options, self._around.start, self._reasons),
+            encryption=to_encryption(self._options, self._places, self._reasons),
             includes=self._includes(),
         )
 
@@ -214,7 +200,7 @@ class _Checker:
         return VerifyRequest(
             storage=self._storage(),
             wanted=self._filter(),
-            encryption=to_encryption(self._options, self._around.start, self._reasons),
+            encryption=to_encryption(self._options, self._places, self._reasons),
             share=self._options["read_data"],
             dry_run=self._options["dry_run"],
         )
@@ -246,8 +232,8 @@ class _Checker:
     def _rekey(self) -> RekeyRequest:
         if self._removal() is not None:
             self._reasons.append("--rekey removes no backups: do one after the other")
-        start, reasons = self._around.start, self._reasons
-        return to_rekey(self._options, start, self._storage(), self._set_name(), reasons)
+        storage, set_name = self._storage(), self._set_name()
+        return to_rekey(self._options, self._places, storage, set_name, self._reasons)
 
     def _info(self) -> InfoRequest:
         if not self._options.is_given("container") and self._options["storage"] == "local":
@@ -293,24 +279,15 @@ class _Checker:
     def _checked(self, options: Options, where: str) -> StorageChoice:
         return StorageChecker(
             options,
-            start=self._around.start,
-            home=self._around.home,
+            places=self._places,
             environment=self._around.environment,
             reasons=self._reasons,
             where=where,
         ).choice()
 
-    def _refuse_later_features(self) -> None:
-        options = self._options
-        if options["mode"] != "fs":
-            self._refuse(f"mode {options['mode']}", "--mode fs backs up files")
-        if options["engine_name"] != "tar":
-            self._refuse(f"engine {options['engine_name']}", "--engine tar backs up files")
-        for name, feature in _LATER_TEXTS.items():
-            if options[name]:
-                self._refuse(f"{feature} (--{name.replace('_', '-')})", "leave the option out")
+    def _refuse_endless_limits(self) -> None:
         for name in ("upload_limit", "download_limit"):
-            if options[name] == 0:
+            if self._options[name] == 0:
                 self._reasons.append(
                     f"--{name.replace('_', '-')} 0 would never end: -1 is no limit",
                 )
@@ -319,9 +296,6 @@ class _Checker:
         given = self._options["metadata_out"]
         if given and given != "-" and not self._path(given).parent.is_dir():
             self._reasons.append(f"--metadata-out {given!r}: there is no such directory")
-
-    def _refuse(self, feature: str, remedy: str) -> None:
-        self._reasons.append(f"not in this release of the agent: {feature}; {remedy}")
 
     def _set_name(self) -> SetName:
         options = self._options
@@ -342,6 +316,11 @@ class _Checker:
             self._reasons.append(
                 f"the backup name {name!r} cannot be stored: --backup-name takes a name without "
                 'empty parts, "." or ".." between its slashes',
+            )
+        if any(len(os.fsencode(part)) > _MOST_NAME_BYTES for part in parts):
+            self._reasons.append(
+                f"--hostname and --backup-name have more than {_MOST_NAME_BYTES} bytes together, "
+                "which file systems do not take: give a shorter name",
             )
         if "/" in host or not host:
             self._reasons.append(f"--hostname {host!r} is no name of a host")
@@ -414,7 +393,7 @@ class _Checker:
         if not text:
             return None
         try:
-            return in_zone(parse_instant(text.strip().replace(" ", "T")))
+            return in_zone(_parsed(text.strip().replace(" ", "T")))
         except (ValueError, OverflowError):
             self._reasons.append(
                 f"--{name.replace('_', '-')} takes a date of the form YYYY-MM-DDThh:mm:ss (local "
@@ -423,7 +402,14 @@ class _Checker:
             return None
 
     def _path(self, text: str) -> Path:
-        return self._around.start / text
+        return self._places.path(text)
+
+
+def _parsed(text: str) -> datetime:
+    """The form that is documented, or any other of ISO 8601 that 19.0.0 took."""
+    with contextlib.suppress(ValueError):
+        return parse_instant(text)
+    return parse_instant(datetime.fromisoformat(text).isoformat())
 
 
 def _directory(storage: StorageChoice) -> Path | None:
@@ -458,7 +444,6 @@ def _facts(options: Options) -> dict[str, Any]:
     """The words of the options that a backup's report repeats, "" for what nobody set."""
     names = (
         "always_level",
-        "backup_id",
         "cinder_vol_id",
         "cinderbrick_vol_id",
         "cindernative_backup_az",
@@ -479,6 +464,8 @@ def _facts(options: Options) -> dict[str, Any]:
         "storage",
     )
     facts = {name: "" if options[name] is None else options[name] for name in names}
+    if options["backup_id"]:
+        facts["backup_id"] = options["backup_id"]
     facts["backup_media"] = "fs"
     facts["cli"] = options.command_line
     facts["proxy"] = without_password(options["proxy"] or "")

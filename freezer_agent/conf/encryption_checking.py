@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from freezer_agent.conf.options import Options
+from freezer_agent.conf.places import Places
 from freezer_agent.requests import CipherChoice, Encryption, RekeyRequest, SetName
 from freezer_agent.storage_choices import StorageChoice
 
 
-def to_encryption(options: Options, start: Path, reasons: list[str]) -> Encryption:
+def to_encryption(options: Options, places: Places, reasons: list[str]) -> Encryption:
     """The keys and the cipher of a run. What contradicts itself is added to `reasons`."""
     encryption = Encryption(
-        pass_file=_file(options, "encrypt_pass_file", start, reasons),
-        recipients=_recipients(options, "encrypt_recipient", start),
-        key_file=_file(options, "decrypt_key_file", start, reasons),
+        pass_file=_file(options, "encrypt_pass_file", places, reasons),
+        recipients=_recipients(options, "encrypt_recipient", places),
+        key_file=_file(options, "decrypt_key_file", places, reasons),
         cipher=CipherChoice(options["cipher"]),
         allow_unencrypted=options["allow_unencrypted"],
     )
@@ -32,17 +33,17 @@ _REKEYING = (
 
 
 def to_rekey(
-    options: Options, start: Path, storage: StorageChoice, set_name: SetName, reasons: list[str]
+    options: Options, places: Places, storage: StorageChoice, set_name: SetName, reasons: list[str]
 ) -> RekeyRequest:
     """Which keys of which backups come and go. What contradicts itself is added to `reasons`."""
     request = RekeyRequest(
         storage=storage,
         set_name=set_name,
-        encryption=to_encryption(options, start, reasons),
-        new_pass_file=_file(options, "new_encrypt_pass_file", start, reasons),
-        new_recipients=_recipients(options, "new_encrypt_recipient", start),
-        removed_pass_file=_file(options, "remove_encrypt_pass_file", start, reasons),
-        removed_recipients=_recipients(options, "remove_encrypt_recipient", start),
+        encryption=to_encryption(options, places, reasons),
+        new_pass_file=_file(options, "new_encrypt_pass_file", places, reasons),
+        new_recipients=_recipients(options, "new_encrypt_recipient", places),
+        removed_pass_file=_file(options, "remove_encrypt_pass_file", places, reasons),
+        removed_recipients=_recipients(options, "remove_encrypt_recipient", places),
         dry_run=options["dry_run"],
     )
     if not any(options[name] for name in _REKEYING):
@@ -77,22 +78,22 @@ def _check_cipher(encryption: Encryption, reasons: list[str]) -> None:
         )
 
 
-def _file(options: Options, name: str, start: Path, reasons: list[str]) -> Path | None:
+def _file(options: Options, name: str, places: Places, reasons: list[str]) -> Path | None:
     given: str | None = options[name]
     if not given:
         return None
-    path = start / given
+    path = places.path(given)
     if not path.is_file() or not os.access(path, os.R_OK):
         option = f"--{name.replace('_', '-')}"
         reasons.append(f"{option} {str(path)!r} is no file that can be read")
     return path
 
 
-def _recipients(options: Options, name: str, start: Path) -> tuple[str, ...]:
-    return tuple(_recipient(text, start) for text in options[name] or ())
+def _recipients(options: Options, name: str, places: Places) -> tuple[str, ...]:
+    return tuple(_recipient(text, places) for text in options[name] or ())
 
 
-def _recipient(text: str, start: Path) -> str:
+def _recipient(text: str, places: Places) -> str:
     """The path of a file, or else the public key itself."""
-    path = start / text.strip()
+    path = places.path(text.strip())
     return str(path) if path.is_file() else text.strip()

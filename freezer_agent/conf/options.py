@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 from freezer_agent.conf import all_options
 from freezer_agent.conf.jobfile import JobFile, read_job_file
@@ -166,6 +166,8 @@ def _set_from_job(
     reasons: list[str],
 ) -> None:
     where, text = item
+    if not text.strip() and _needs_a_value(option):
+        return
     # "false" is a program, too.
     is_unset = text in _UNSET and (text, option.dest) != ("false", "command")
     if is_unset and not isinstance(option, cfg.BoolOpt):
@@ -180,11 +182,19 @@ def _set_from_job(
     values[option.dest] = _typed(option, raw, where, reasons)
 
 
+def _needs_a_value(option: cfg.Opt) -> bool:
+    """Whether no text at all cannot be meant: job files have empty values for what is not set."""
+    return not isinstance(option.type, types.String) or bool(option.type.choices)
+
+
 def _typed(option: cfg.Opt, raw: Any, where: str, reasons: list[str]) -> Any:
     try:
         if option.multi:
             return [option.type(one) for one in raw if one.strip()]
-        return option.type(raw)
+        value = option.type(raw)
+        if value is None and option.default is not None:
+            raise ValueError("it is empty")  # noqa: TRY301  # told like other wrong values
+        return value  # noqa: TRY300  # see above
     except ValueError as error:
         said = "the value is not of the right kind" if option.secret else str(error)
         reasons.append(f"wrong value for {where}: {said}")
@@ -201,6 +211,8 @@ def _from_oslo_files(
     folders = [str(start / name) for name in command_line.get("config_dir", [])]
     if not files:
         files = cfg.find_config_files(project="freezer", prog="freezer-agent")
+    missing = [folder for folder in folders if not Path(folder).is_dir()]
+    reasons += [f"--config-dir {folder!r} is no directory" for folder in missing]
     if not files and not folders:
         return {}, set()
     conf = cfg.ConfigOpts()

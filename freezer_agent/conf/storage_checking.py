@@ -7,6 +7,7 @@ from pathlib import Path
 
 from freezer_agent.conf.options import Options
 from freezer_agent.conf.osrc import read_osrc
+from freezer_agent.conf.places import Places
 from freezer_agent.errors import RequestInvalid
 from freezer_agent.storage_choices import (
     FtpStorage,
@@ -39,15 +40,13 @@ class StorageChecker:
         self,
         options: Options,
         *,
-        start: Path,
-        home: Path,
+        places: Places,
         environment: Mapping[str, str],
         reasons: list[str],
         where: str = "",
     ) -> None:
         self._options = options
-        self._start = start
-        self._home = home
+        self._path = places.path
         self._environment = environment
         self._reasons = reasons
         self._where = f"{where}: " if where else ""
@@ -251,11 +250,6 @@ class StorageChecker:
 
     def _refuse(self, reason: str) -> None:
         self._reasons.append(f"{self._where}{reason}")
-
-    def _path(self, text: str) -> Path:
-        if text == "~" or text.startswith("~/"):
-            return self._home / text[2:]
-        return self._start / text
 
 
 def _dashed(name: str) -> str:

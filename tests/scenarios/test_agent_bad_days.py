@@ -246,7 +246,7 @@ def test_an_empty_target_is_fine(agent: AgentCommand, source: Path, tmp_path: Pa
 def test_no_such_backup(agent: AgentCommand, tmp_path: Path, words: list[str]) -> None:
     ended = agent.restore(tmp_path / "out", *words)
     assert ended.status == 1
-    assert "No matching backup name" in ended.stderr
+    assert 'No matching backup name "' in ended.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -35,9 +35,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "source").mkdir()
 
 
-def request_of(start: Path, *words: str) -> Request:
+def request_of(start: Path, *words: str, home: Path = Path("/")) -> Request:
     options = gather(Parser("freezer-agent").parse(words), start)
-    return to_request(options, Surroundings(start=start, host="node"))
+    return to_request(options, Surroundings(start=start, host="node", home=home))
 
 
 def reasons_of(start: Path, *words: str) -> tuple[str, ...]:
@@ -118,6 +118,47 @@ def test_a_date_without_a_zone_is_local_time(tmp_path: Path, text: str, expected
     assert request.target == tmp_path / "out"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--action", "restore", "--restore-abs-path", "target", "--mode", "mysql"),
+        ("--action", "restore", "--restore-abs-path", "target", "--snapshot", "--lvm-srcvol=x"),
+        ("--action", "admin", "-R", "1", "--mode", "mongo", "--mysql-conf", "x"),
+        ("--action", "info", "--mode", "nova", "--engine", "nova"),
+        ("--action", "list", "--mode", "cinder"),
+    ],
+)
+def test_what_only_backups_need_is_passed_over_elsewhere(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    request_of(tmp_path, *LOCAL, *words)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["20300101T000000Z", "2030-01-01T01+01:00", "2030-01-01 00:00Z", "2030-01-01T00:00:00,0Z"],
+)
+def test_other_forms_of_iso_8601_are_dates_too(tmp_path: Path, text: str) -> None:
+    request = request_of(
+        tmp_path,
+        *(*LOCAL, "--action", "restore", "--restore-abs-path", "x", "--restore-from-date", text),
+    )
+    assert isinstance(request, RestoreRequest)
+    assert request.at == datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def test_paths_may_begin_at_home(tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    (folder / "data").mkdir(parents=True)
+    (folder / "key").touch()
+    request = request_of(
+        tmp_path, *LOCAL, "--path-to-backup=~/data", "--encrypt-pass-file=~/key", home=folder
+    )
+    assert isinstance(request, BackupRequest)
+    assert request.source == folder / "data"
+    assert request.encryption.pass_file == folder / "key"
+
+
 def test_admin_takes_an_age_or_a_date(tmp_path: Path) -> None:
     words = (*LOCAL, "--action", "admin")
     by_age = request_of(tmp_path, *words, "-R", "1.5", "--force")
@@ -184,6 +225,12 @@ WRONG = [
     (["-F", "source", "--snapshot"], "--snapshot"),
     (["-F", "source", "--lvm-srcvol", "/dev/x"], "--lvm-srcvol"),
     (["-F", "source", "--lvm-volgroup", "x"], "--lvm-volgroup"),
+    (["-F", "source", "--lvm-snapname", "x"], "--lvm-snapname"),
+    (["-F", "source", "--lvm-dirmount", "x"], "--lvm-dirmount"),
+    (["--action", "restore", "--mode", "nova"], "mode nova"),
+    (["--action", "admin", "--engine", "rsync"], "engine rsync"),
+    (["--action", "restore", "--nova-inst-id", "x"], "--nova-inst-id"),
+    (["-F", "source", "-N", "x" * 251, "--hostname", "host"], "more than 255 bytes"),
     (["-F", "source", "--mysql-conf", "x"], "--mysql-conf"),
     (["-F", "source", "--upload-limit", "0"], "--upload-limit 0 would never end"),
     (["-F", "source", "--download-limit", "0"], "--download-limit 0 would never end"),

@@ -235,6 +235,30 @@ def test_values_of_job_files(
     assert given(parser, tmp_path, job(tmp_path, f"[job]\n{line}\n"))[name] == value
 
 
+def test_empty_values_of_job_files_are_not_set(parser: Parser, tmp_path: Path) -> None:
+    job = tmp_path / "job"
+    names = (
+        "compression engine_name dereference_symlink max_segment_size ssh_port dry_run upload_limit"
+    )
+    job.write_text("[job]\n" + "".join(f"{name} =\n" for name in names.split()))
+    options = given(parser, tmp_path, "--config", str(job))
+    defaults = given(parser, tmp_path)
+    assert {name: options[name] for name in names.split()} == {
+        name: defaults[name] for name in names.split()
+    }
+    assert not options.is_given("compression")
+
+
+def test_an_empty_number_on_the_command_line_is_refused(parser: Parser, tmp_path: Path) -> None:
+    with pytest.raises(RequestInvalid, match="wrong value for --max-segment-size: it is empty"):
+        given(parser, tmp_path, "--max-segment-size", "")
+
+
+def test_a_missing_folder_of_files_is_refused(parser: Parser, tmp_path: Path) -> None:
+    with pytest.raises(RequestInvalid, match=r"--config-dir .* is no directory"):
+        given(parser, tmp_path, "--config-dir", "missing")
+
+
 def test_false_in_a_job_file_stands_above_an_oslo_file(parser: Parser, tmp_path: Path) -> None:
     (tmp_path / "a.conf").write_text("[DEFAULT]\nmax_level = 3\n")
     text = job(tmp_path, "[job]\nmax_level = False\n")

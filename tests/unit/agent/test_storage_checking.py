@@ -9,6 +9,7 @@ import pytest
 from freezer_agent.conf.options import gather
 from freezer_agent.conf.osrc import read_osrc
 from freezer_agent.conf.parser import Parser
+from freezer_agent.conf.places import Places
 from freezer_agent.conf.storage_checking import StorageChecker
 from freezer_agent.errors import RequestInvalid
 from freezer_agent.storage_choices import (
@@ -42,8 +43,7 @@ def found(
     reasons: list[str] = []
     checker = StorageChecker(
         gather(Parser("freezer-agent").parse(words), start),
-        start=start,
-        home=start / "home",
+        places=Places(start=start, home=start / "home"),
         environment=environment or {},
         reasons=reasons,
     )
