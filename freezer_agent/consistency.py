@@ -46,6 +46,28 @@ def tree_checksum(
     return digest.hexdigest()
 
 
+def count_excluded(
+    source: Path, excludes: Sequence[str], dereference: Dereference = Dereference.NONE
+) -> int:
+    """How many names below the source the patterns leave out; a directory of them counts once."""
+    if not excludes or not source.is_dir():
+        return 0
+    follow = dereference in {Dereference.SOFT, Dereference.ALL}
+    return _count_excluded(os.fsencode(source), b"", excludes, follow=follow)
+
+
+def _count_excluded(folder: bytes, prefix: bytes, excludes: Sequence[str], *, follow: bool) -> int:
+    count = 0
+    with contextlib.suppress(OSError), os.scandir(folder) as found:
+        for entry in found:
+            name = prefix + entry.name
+            if _is_excluded(os.fsdecode(name), excludes):
+                count += 1
+            elif entry.is_dir(follow_symlinks=follow):
+                count += _count_excluded(entry.path, name + b"/", excludes, follow=follow)
+    return count
+
+
 def _below(
     folder: bytes,
     prefix: bytes,

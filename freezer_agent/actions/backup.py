@@ -19,7 +19,7 @@ from freezer_agent.catalog.copies import Copies
 from freezer_agent.catalog.joint_lock import Lock
 from freezer_agent.catalog.unfinished import UnfinishedCopies
 from freezer_agent.catalog.wanted import told_session
-from freezer_agent.consistency import consistent_tree, tree_checksum
+from freezer_agent.consistency import consistent_tree, count_excluded, tree_checksum
 from freezer_agent.engines.base import Engine, EngineState, SourceNotes
 from freezer_agent.errors import Damaged, ObjectNotFound, StorageError, StreamError
 from freezer_agent.modes.base import Mode
@@ -394,7 +394,9 @@ class BackupAction:
         }
 
     def _measures(self, notes: SourceNotes, stored: Stored) -> dict[str, Any]:
+        request = self._request
         return {
+            "excluded_files": count_excluded(request.source, request.excludes, request.dereference),
             "backup_size_compressed": stored.stored_bytes,
             "backup_size_uncompressed": stored.raw_bytes,
             "source_size": notes.source_bytes,

@@ -112,7 +112,7 @@ def test_a_report_has_every_documented_key(agent: AgentCommand, source: Path) ->
         cindernative_backup_container cindernative_vol_id nova_inst_id cinder_vol_id
         cinderbrick_vol_id glance_image_id engine_name backup_size_compressed
         backup_size_uncompressed total_fs_files total_directories total_broken_links broken_links
-        encrypted cli version level
+        encrypted cli version level excluded_files
     """
     report = agent.backup(source, "--max-level", "1", "--exclude", "x")
     assert set(documented.split()) <= set(report)
@@ -121,13 +121,26 @@ def test_a_report_has_every_documented_key(agent: AgentCommand, source: Path) ->
     assert report["exit_code"] == 0
     # These are there when they have a value, and only then.
     assert not {"backup_id", "cinder_backup_id", "status"} & set(report)
-    assert agent.backup(source, "--backup-id", "x")["backup_id"] == "x"
     assert report["total_fs_files"] == 1
     (folder,) = agent.container.glob("metadata/tar/*/*/0_*")
     assert folder.name == f"0_{report['time_stamp']}"
     (data,) = agent.container.glob("data/tar/*/*/0_*/data")
     assert data.stat().st_size == report["backup_size_compressed"]
     assert "--exclude=x" in report["cli"]
+
+
+def test_what_is_left_out_is_counted(agent: AgentCommand, source: Path) -> None:
+    for name in ("a.log", "sub/b.log", "sub/c", "skipped/d", "skipped/e.log"):
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).touch()
+    report = agent.backup(source, "--exclude", "*.log", "--exclude", "skipped")
+    assert report["excluded_files"] == 3
+    assert report["total_fs_files"] == 2
+    assert agent.backup(source)["excluded_files"] == 0
+
+
+def test_a_given_id_is_repeated(agent: AgentCommand, source: Path) -> None:
+    assert agent.backup(source, "--backup-id", "x")["backup_id"] == "x"
 
 
 def test_programs_read_the_cause_of_a_failure(agent: AgentCommand, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_the_record_is_at_the_api(
     kept = record["backup_metadata"]
     assert (kept["backup_name"], kept["level"], kept["total_fs_files"]) == ("name", 0, 1)
     assert kept["time_stamp"] == report["time_stamp"]
-    assert agent.backup(source, "--report", "--dry-run")["backup_id"] == ""
+    assert "backup_id" not in agent.backup(source, "--report", "--dry-run")
     assert len(api.send("GET", "/v2/demo/backups")[1]["backups"]) == 1
 
 
