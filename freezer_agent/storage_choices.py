@@ -106,14 +106,14 @@ class SwiftStorage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Storage:
-    """A bucket, with a prefix behind a slash if wanted. Without an endpoint it is Amazon's."""
+    """A bucket, with a prefix behind a slash if wanted, at an endpoint."""
 
     kind: ClassVar[StorageKind] = StorageKind.S3
     container: str
     access_key: str
     secret_key: str = field(repr=False)
     segment_bytes: int
-    endpoint: str | None = None
+    endpoint: str
     region: str = "us-east-1"
     addressing: str = "path"
     ca_file: Path | None = None

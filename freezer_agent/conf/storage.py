@@ -178,7 +178,7 @@ REMOTE_OPTIONS = (
         default="",
         metavar="URL",
         help="The endpoint of storage s3; else ENDPOINT or AWS_ENDPOINT_URL of the environment. "
-        "Without any it is Amazon's.",
+        "Amazon's is https://s3.REGION.amazonaws.com.",
     ),
     cfg.StrOpt(
         "s3-region",

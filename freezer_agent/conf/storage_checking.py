@@ -60,7 +60,7 @@ class StorageChecker:
             self._refuse("--container is empty: give the directory, container or bucket")
         match kind:
             case StorageKind.LOCAL:
-                return LocalStorage(container=self._path(container or "."))
+                return self._local(container)
             case StorageKind.SSH:
                 return self._ssh(container)
             case StorageKind.S3:
@@ -69,6 +69,12 @@ class StorageChecker:
                 return self._swift(container)
             case StorageKind.FTP | StorageKind.FTPS:
                 return self._ftp(container, tls=kind is StorageKind.FTPS)
+
+    def _local(self, container: str) -> LocalStorage:
+        folder = self._path(container or ".")
+        if folder.exists() and not folder.is_dir():
+            self._refuse(f"--container {str(folder)!r} is no directory")
+        return LocalStorage(container=folder)
 
     def _ssh(self, container: str) -> SshStorage:
         options = self._options
@@ -114,14 +120,16 @@ class StorageChecker:
         options = self._options
         access_key = options["access_key"] or self._from("ACCESS_KEY", "AWS_ACCESS_KEY_ID")
         secret_key = self._secret("secret_key", "SECRET_KEY", "AWS_SECRET_ACCESS_KEY")
-        needed = {
-            "--access-key (or ACCESS_KEY)": access_key,
-            "--secret-key-file (or SECRET_KEY)": secret_key,
-        }
-        self._need(needed, "s3")
         endpoint = options["endpoint"] or self._from(
             "ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"
         )
+        # Without it the library would ask Amazon, with keys that are somebody else's.
+        needed = {
+            "--access-key (or ACCESS_KEY)": access_key,
+            "--secret-key-file (or SECRET_KEY)": secret_key,
+            "--endpoint (or ENDPOINT; Amazon's is https://s3.REGION.amazonaws.com)": endpoint,
+        }
+        self._need(needed, "s3")
         if endpoint and not endpoint.startswith(("http://", "https://")):
             self._refuse(f"--endpoint {endpoint!r} is no URL: it begins with https:// or http://")
         region = options["s3_region"] or self._from("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -129,7 +137,7 @@ class StorageChecker:
             container=container,
             access_key=access_key,
             secret_key=secret_key,
-            endpoint=endpoint or None,
+            endpoint=endpoint,
             region=region or "us-east-1",
             addressing=options["s3_addressing"],
             segment_bytes=options["max_segment_size"],

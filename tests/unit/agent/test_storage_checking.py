@@ -235,13 +235,15 @@ def test_an_osrc_file_that_needs_a_shell_is_refused(tmp_path: Path, raw: str) ->
         (["--storage", "ftp", *FTP], "needs --ftp-password-file"),
         (["--storage", "ftps", *FTP, "--ftp-password=x", "--ca-file=no"], "--ca-file"),
         (["--storage", "ftps", *FTP, "--ftp-password=x", "--ftp-keyfile=open"], "--ftp-certfile"),
-        ([*S3], "storage s3 needs --secret-key-file (or SECRET_KEY)"),
+        ([*S3], "storage s3 needs --secret-key-file (or SECRET_KEY), --endpoint (or ENDPOINT"),
+        ([*S3, "--secret-key", "x"], "storage s3 needs --endpoint (or ENDPOINT"),
+        (["--storage", "local", "-C", "open"], "is no directory"),
         ([*S3, "--secret-key", "x", "--endpoint", "there"], "is no URL"),
         ([*SWIFT], "the environment does not have"),
         ([*SWIFT, "--osrc", "missing"], "osrc file"),
         ([*SWIFT, "--osrc", "empty"], "the osrc file does not have"),
         (["--storage", "local", "-C", ""], "--container is empty"),
-        ([*S3, "--secret-key", "x", "-C", "/"], "--container is empty"),
+        ([*S3, "--secret-key", "x", "--endpoint", "http://x", "-C", "/"], "--container is empty"),
     ],
 )
 def test_what_is_missing_is_told(tmp_path: Path, words: list[str], reason: str) -> None:
@@ -257,7 +259,7 @@ def test_no_secret_is_in_a_representation(tmp_path: Path) -> None:
     choices = [
         choice_of(tmp_path, *SSH, "--ssh-password", "hidden"),
         choice_of(tmp_path, "--storage", "ftp", *FTP, "--ftp-password", "hidden"),
-        choice_of(tmp_path, *S3, "--secret-key", "hidden"),
+        choice_of(tmp_path, *S3, "--secret-key", "hidden", "--endpoint", "http://x"),
         choice_of(tmp_path, *SWIFT, environment={**KEYSTONE, "OS_PASSWORD": "hidden"}),
         choice_of(
             tmp_path,
