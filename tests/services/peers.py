@@ -1,7 +1,7 @@
 """The programs of upstream's release that must work with our API, each in a virtualenv of its own.
 
-The client library and its `freezer` command, the scheduler, and the Horizon plugin with a Horizon
-around it. All come from the package index, unmodified.
+The client library and its `freezer` command, the scheduler, the Horizon plugin with a Horizon
+around it, and the tempest plugin with tempest. All come from the package index, unmodified.
 """
 
 from pathlib import Path
@@ -11,6 +11,7 @@ from tests.services.launching import find_virtualenv, install_virtualenv
 CLIENT = "python-freezerclient-6.5.0"
 SCHEDULER = "freezer-19.0.0"
 DASHBOARD = "freezer-web-ui-19.0.0"
+TEMPEST = "freezer-tempest-plugin-3.5.0"
 
 # setuptools 82 no longer brings pkg_resources, which libraries of that age import.
 _REQUIREMENTS = {
@@ -22,6 +23,7 @@ _REQUIREMENTS = {
         "horizon>=25.3,<26",
         "setuptools<81",
     ],
+    TEMPEST: ["freezer-tempest-plugin==3.5.0", "tempest>=46,<49", "setuptools<81"],
 }
 
 NAMES = tuple(_REQUIREMENTS)
