@@ -178,7 +178,8 @@ def _on_each(
 def _backup_to_several(
     several: SeveralRequest, request: BackupRequest, world: World
 ) -> BackupToSeveral:
-    built = {one.name: build_storage(one.choice, world.network) for one in several.storages}
+    network = replace(world.network, segments_in_file=several.spool_bytes > 0)
+    built = {one.name: build_storage(one.choice, network) for one in several.storages}
     mirrored = Mirrored(
         [
             Member(name, one.storage, partial(world.progress.stored, name))

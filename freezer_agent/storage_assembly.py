@@ -36,12 +36,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """How a run uses its storages: attempts, and the buckets that limit its bandwidth, if any."""
+    """How a run uses its storages: attempts, and the buckets that limit its bandwidth, if any.
+
+    Segments are in a file where several storages may be at different places of the stream: each
+    then has one of its own.
+    """
 
     attempts: Attempts
     upload: Bucket | None = None
     download: Bucket | None = None
     claimant: Claimant = ANYBODY
+    segments_in_file: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +194,7 @@ def _s3(choice: S3Storage, network: Network) -> BuiltStorage:
         attempts=network.attempts,
         claimant=network.claimant,
         pace=network.upload,
+        segments_in_file=network.segments_in_file,
     )
     return BuiltStorage(
         storage=_throttled(s3, replace(network, upload=None)),
@@ -216,6 +222,7 @@ def _swift(choice: SwiftStorage, network: Network) -> BuiltStorage:
         attempts=network.attempts,
         claimant=network.claimant,
         pace=network.upload,
+        segments_in_file=network.segments_in_file,
     )
     return BuiltStorage(
         storage=_throttled(swift, replace(network, upload=None)),

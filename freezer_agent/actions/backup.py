@@ -230,8 +230,12 @@ class BackupAction:
             error.add_note(self._discard(backup))
             raise
         # The copies that are complete count from now on, whatever becomes of slower ones.
-        for _ in self._lock.renewing(self._copies.catching_up()):
-            pass
+        try:
+            for _ in self._lock.renewing(self._copies.catching_up()):
+                pass
+        except BaseException as error:
+            error.add_note(f"{backup.label} is complete in the storages that were not slow.")
+            raise
         self._end(backup)
         return stored
 

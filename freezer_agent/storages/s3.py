@@ -68,6 +68,7 @@ class S3:
         attempts: Attempts,
         claimant: Claimant = ANYBODY,
         pace: Pace | None = None,
+        segments_in_file: bool = False,
         clock: Clock = utc_now,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -80,11 +81,12 @@ class S3:
         self._pace = pace
         self._clock = clock
         self._sleep = sleep
+        self._segments_in_file = segments_in_file
 
     def write(self, key: str, chunks: Iterable[bytes]) -> int:
         """Store the whole of `chunks`, or nothing; replaces an object of that key."""
         name = self._name(key)
-        pieces = segments(chunks, self._size_of_part)
+        pieces = segments(chunks, self._size_of_part, in_file=self._segments_in_file)
         piece = next(pieces, _NOTHING)
         if piece.size_bytes < self._part_bytes:
             self._put(name, piece)

@@ -72,6 +72,7 @@ class Swift:
         attempts: Attempts,
         claimant: Claimant = ANYBODY,
         pace: Pace | None = None,
+        segments_in_file: bool = False,
         clock: Clock = utc_now,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -83,13 +84,14 @@ class Swift:
         self._claimant = claimant
         self._clock = clock
         self._sleep = sleep
+        self._segments_in_file = segments_in_file
         self._objects = LargeObjects(account, self._container, attempts, pace)
 
     def write(self, key: str, chunks: Iterable[bytes]) -> int:
         """Store the whole of `chunks`, or nothing visible; replaces an object of that key."""
         name = self._name(key)
         former = attempt(lambda: self._objects.segments_of(name), self._attempts)
-        pieces = segments(chunks, lambda _: self._segment_bytes)
+        pieces = segments(chunks, lambda _: self._segment_bytes, in_file=self._segments_in_file)
         piece = next(pieces, _NOTHING)
         if piece.size_bytes < self._segment_bytes:
             size_bytes = self._put(name, piece).size_bytes

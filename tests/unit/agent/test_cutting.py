@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import resource
+import tracemalloc
+from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freezer_agent.storages.cutting import PIECE_BYTES, Pieces, Reader, segments
@@ -73,3 +76,52 @@ def test_two_cutters_of_one_stream_share_its_pieces() -> None:
     second = list(segments(chunks, lambda _: 3 * PIECE_BYTES))
     ids = {id(chunk) for chunk in chunks}
     assert {id(piece) for cut in (*first, *second) for piece in cut._pieces} == ids
+
+
+@given(st.lists(st.integers(0, 900_000), max_size=6), st.integers(1, 9))
+@settings(max_examples=20, deadline=None)
+def test_segments_in_a_file_are_those_in_memory(sizes: list[int], pieces: int) -> None:
+    chunks = [os.urandom(size) for size in sizes]
+    size = pieces * PIECE_BYTES + 7
+
+    def cut(*, in_file: bool) -> list[tuple[bytes, bytes]]:
+        # Each is looked at before the next one is asked for: that takes its place.
+        return [
+            (segment.md5(), segment.reader().read())
+            for segment in segments(chunks, lambda _: size, in_file=in_file)
+        ]
+
+    assert cut(in_file=True) == cut(in_file=False)
+
+
+def test_a_segment_in_a_file_takes_little_memory_and_can_be_sent_again() -> None:
+    def chunks() -> Iterator[bytes]:
+        for number in range(40):
+            yield bytes([number]) * PIECE_BYTES
+
+    tracemalloc.start()
+    try:
+        for segment in segments(chunks(), lambda _: 20 * PIECE_BYTES, in_file=True):
+            body = segment.reader()
+            first = [part[0] for part in body]
+            body.seek(5 * PIECE_BYTES - 1)
+            assert body.read(1) + body.read(1) == bytes([first[4], first[5]])
+            assert len(first) == 20
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 13 * PIECE_BYTES
+
+
+def test_a_disk_that_is_full_in_mid_segment_loses_nothing() -> None:
+    chunks = [os.urandom(PIECE_BYTES) for _ in range(12)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * PIECE_BYTES + 5, hard))
+    try:
+        found = [
+            cut.reader().read()
+            for cut in segments(chunks, lambda _: 100 * PIECE_BYTES, in_file=True)
+        ]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert found == [b"".join(chunks)]
