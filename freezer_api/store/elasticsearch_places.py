@@ -13,7 +13,8 @@ from freezer_api.store.elasticsearch_upgrade import give_back, switch_of
 MOVING_PAUSES = (0.0, 0.05, 0.1, 0.2, 0.4, *[0.8] * 18)
 """Seconds between the attempts to find a collection that an upgrade moves: 15 in all."""
 
-BRIEF_PAUSES = MOVING_PAUSES[:5]
+BRIEF_PAUSES = MOVING_PAUSES[:7]
+"""2.3 seconds, of which a busy cluster takes one to lift a block."""
 
 _Result = TypeVar("_Result")
 

@@ -255,7 +255,7 @@ def test_a_block_of_the_operator_s_is_told_soon(
             store.insert(JOBS, "a", job())
         assert store.search(JOBS, OURS, Query(), ALL) == []
         request(settings, "PUT", {name: None})
-    assert sum(waits) < 3
+    assert sum(waits) < 5  # of two blocks that an upgrade could have made
     assert store.insert(JOBS, "a", job()).version == 1
     store.close()
     assert first_release.ready()
