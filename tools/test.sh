@@ -141,6 +141,10 @@ install_services() {
         || missing_service "the tests on a real Elasticsearch (it could not be installed; see above)"
     without_service_starts "$venv/bin/python" -m tests.services.install \
         || missing_service "tests on real storage servers (not all could be installed; see above)"
+    if wants slow; then
+        "$venv/bin/python" -m tests.services.install freezer-tempest-plugin-3.5.0 \
+            || missing_service "tests of the suite slow (tempest could not be installed; see above)"
+    fi
     if wants cluster; then
         "$venv/bin/python" -m tests.services.install elasticsearch-cluster \
             || missing_service "the suite cluster (it could not be installed; see above)"

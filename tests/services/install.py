@@ -1,8 +1,9 @@
 """Install servers for the tests: python -m tests.services.install [NAME]...
 
 Without names all of them: sshd, pyftpdlib, swift, keystone, mariadb, postgresql, redis,
-and the programs of upstream's release (peers). Needs root for what the system's
-package manager installs; virtualenvs go to the cache folder (FREEZER_TEST_CACHE).
+and the programs of upstream's release (peers); not what only a suite of its own needs. Needs root
+for what the system's package manager installs; virtualenvs go to the cache folder
+(FREEZER_TEST_CACHE).
 """
 
 import sys
@@ -37,6 +38,7 @@ INSTALLERS: dict[str, Callable[[], object]] = {
 # What only a suite of its own needs.
 OPTIONAL: dict[str, Callable[[], object]] = {
     "elasticsearch-cluster": elasticsearch_cluster.install,
+    peers.TEMPEST: partial(peers.install, peers.TEMPEST),
 }
 
 

@@ -26,7 +26,8 @@ _REQUIREMENTS = {
     TEMPEST: ["freezer-tempest-plugin==3.5.0", "tempest>=46,<49", "setuptools<81"],
 }
 
-NAMES = tuple(_REQUIREMENTS)
+NAMES = (CLIENT, SCHEDULER, DASHBOARD)
+"""What the tests need that always run."""
 
 
 def find(name: str) -> Path:
