@@ -8,6 +8,8 @@ With PROMETHEUS_MULTIPROC_DIR in the environment, an empty folder, requests are 
 `freezer_api.wsgi:metrics` is the page that tells (see `freezer_api.metrics`).
 """
 
+import json
+import logging
 import os
 import threading
 import time
@@ -27,15 +29,30 @@ from freezer_api.assembly import (
 )
 from freezer_api.conf import ConfigurationInvalid
 from freezer_api.metrics.meters import DIRECTORY_VARIABLE
+from freezer_api.resources.health import RETRY_AFTER_SECONDS
+from freezer_model.errors import FreezerError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+LOG = logging.getLogger(__name__)
+
 CONFIG_VARIABLE = "FREEZER_API_CONFIG"
+
+_CANNOT_SERVE = json.dumps(
+    {
+        "title": "Service Unavailable",
+        "description": "The service cannot be used as it is configured; its log tells why",
+    }
+).encode("ascii")
 
 
 class LazyApplication:
-    """Makes the application when the first request comes, once."""
+    """Makes the application when the first request comes, once.
+
+    While it cannot be made (wrong options, a file that is missing) requests are answered with 503,
+    and the log says why; each request tries again.
+    """
 
     def __init__(self, make: Callable[[], "WSGIApplication"]) -> None:
         self._make = make
@@ -48,9 +65,23 @@ class LazyApplication:
         """Answer one request."""
         made = self._made
         if made is None:
-            with self._lock:
-                made = self._made = self._made or self._make()
+            try:
+                with self._lock:
+                    made = self._made = self._made or self._make()
+            except FreezerError as error:
+                LOG.error("freezer-api cannot serve: %s", error)  # noqa: TRY400 - it is the reason
+                return _refused(start_response)
         return made(environ, start_response)
+
+
+def _refused(start_response: "StartResponse") -> Iterable[bytes]:
+    headers = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(_CANNOT_SERVE))),
+        ("Retry-After", str(RETRY_AFTER_SECONDS)),
+    ]
+    start_response("503 Service Unavailable", headers)
+    return [_CANNOT_SERVE]
 
 
 def configured_metrics() -> "WSGIApplication":

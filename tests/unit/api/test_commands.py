@@ -239,6 +239,18 @@ class TestWsgi:
         with pytest.raises(ConfigurationInvalid, match="PROMETHEUS_MULTIPROC_DIR"):
             wsgi.configured_metrics()
 
+    def test_a_wrong_configuration_is_told_in_the_log(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setenv("FREEZER_API_CONFIG", "/nonexistent/freezer-api.conf")
+        application = wsgi.LazyApplication(wsgi.configured_application)
+        reply = testing.TestClient(application).simulate_get("/v2/p/jobs")
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
+        assert reply.json["title"] == "Service Unavailable"
+        assert "/nonexistent" not in reply.text
+        assert "/nonexistent/freezer-api.conf" in caplog.text
+        assert "Traceback" not in caplog.text
+
     def test_is_made_once_and_late(self) -> None:
         made = []
 
