@@ -64,7 +64,7 @@ REPORTS = Schema(
                 "items": {
                     "type": "object",
                     "properties": {
-                        "job_id": IDENTIFIER,
+                        "job_id": {**IDENTIFIER, "type": "string"},
                         "job_schedule": JOB_SCHEDULE,
                         "session_tag": INTEGER,
                     },

@@ -57,6 +57,7 @@ def test_each_report_is_merged_or_refused_by_itself(tmp_path: Path) -> None:
         {"jobs": [{"job_schedule": {}}]},
         {"jobs": [{**report("a"), "job_actions": []}]},
         {"jobs": [report("a", status="odd")]},
+        {"jobs": [{**report("a"), "job_id": None}]},
     ],
 )
 def test_a_body_that_makes_no_sense_changes_nothing(tmp_path: Path, body: dict[str, Any]) -> None:
