@@ -89,7 +89,7 @@ def make_action(request: Request, world: World) -> Action:
         case BackupRequest():
             action = _backup(request, world)
         case RestoreRequest():
-            action = _restore(request, world)
+            action = _restore(request, world, [request.storage])
         case PruneRequest():
             action = _prune(request, world)
         case RekeyRequest():
@@ -137,7 +137,7 @@ def _backup_into(into: _Destination, request: BackupRequest, world: World) -> Ba
         lock=into.lock,
         unfinished=into.unfinished,
         engine=_tar([*request.excludes, *inside], request.dereference),
-        codings=_codings(request.compression, request.encryption, world),
+        codings=_codings(request.compression, request.encryption, world, into.choices),
         mode=Fs(sync=request.sync and not request.dry_run),
         clock=world.clock,
         progress=world.progress,
@@ -227,6 +227,7 @@ def _restore_from_any(
     several: SeveralRequest, request: RestoreRequest, world: World
 ) -> RestoreFromAny:
     copies = []
+    choices = [one.choice for one in several.storages]
     for one in nearest_first(several.storages):
         built = build_storage(one.choice, world.network)
         copies.append(
@@ -234,7 +235,7 @@ def _restore_from_any(
                 name=one.name,
                 storage=built.storage,
                 catalog=Catalog(built.storage, _ENGINE),
-                restore=partial(_restore_of, one.choice, world),
+                restore=partial(_restore_of, one.choice, world, choices),
             )
         )
     removal = None
@@ -254,14 +255,22 @@ def _restore_from_any(
     )
 
 
-def _restore_of(choice: StorageChoice, world: World, request: RestoreRequest) -> RestoreAction:
-    return _restore(replace(request, storage=choice), world)
+def _restore_of(
+    choice: StorageChoice,
+    world: World,
+    choices: Sequence[StorageChoice],
+    request: RestoreRequest,
+) -> RestoreAction:
+    return _restore(replace(request, storage=choice), world, choices)
 
 
-def _restore(request: RestoreRequest, world: World) -> RestoreAction:
+def _restore(
+    request: RestoreRequest, world: World, choices: Sequence[StorageChoice]
+) -> RestoreAction:
+    """`choices` are all storages that the run opens, `request.storage` among them."""
     built, names = build_storage(request.storage, world.network), _names(request.set_name)
     catalog, engine = Catalog(built.storage, _ENGINE), _tar()
-    codings = _codings(Compression.NONE, request.encryption, world)
+    codings = _codings(Compression.NONE, request.encryption, world, choices)
     return RestoreAction(
         request=request,
         storage=built.storage,
@@ -418,5 +427,18 @@ def _metadata(request: BackupRequest) -> dict[str, Any]:
     }
 
 
-def _codings(compression: Compression, encryption: Encryption, world: World) -> Codings:
-    return CodingChoice(compression, encryption, world.random_bytes, world.state_key_folder)
+def _codings(
+    compression: Compression,
+    encryption: Encryption,
+    world: World,
+    storages: Sequence[StorageChoice] = (),
+) -> Codings:
+    # The libraries and the segments of all other kinds take the memory that this would.
+    has_room = bool(storages) and all(isinstance(one, LocalStorage) for one in storages)
+    return CodingChoice(
+        compression,
+        encryption,
+        world.random_bytes,
+        world.state_key_folder,
+        has_room=has_room,
+    )

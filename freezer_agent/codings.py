@@ -18,7 +18,7 @@ from freezer_agent.pipeline.self_digest import DIGEST
 from freezer_agent.requests import CipherChoice, Compression, Encryption, RekeyRequest
 
 if TYPE_CHECKING:
-    from freezer_agent.pipeline.key_slots import SlotMaker
+    from freezer_agent.pipeline.key_slots import Slot, SlotMaker
     from freezer_agent.pipeline.keys import Keys
     from freezer_agent.pipeline.sealing import Cipher
     from freezer_agent.pipeline.state_keys import StateKeys
@@ -30,6 +30,7 @@ class CodingChoice:
     """The codings of a run: what it writes, and what the keys at hand open.
 
     `state_key_folder` is where a node that cannot open its own backups keeps what it needs.
+    `has_room`: there is memory for stretching two pass phrases at once, or one beside a stream.
     """
 
     def __init__(
@@ -38,11 +39,14 @@ class CodingChoice:
         encryption: Encryption,
         random_bytes: Callable[[int], bytes],
         state_key_folder: Path,
+        *,
+        has_room: bool = False,
     ) -> None:
         self._compression = compression
         self._encryption = encryption
         self._random_bytes = random_bytes
         self._state_key_folder = state_key_folder
+        self._has_room = has_room
 
     @property
     def remarks(self) -> Sequence[str]:
@@ -56,9 +60,14 @@ class CodingChoice:
             return ()
         return (f"the pass phrase file {file} may be read by every user: chmod 600 it",)
 
+    @property
+    def opened_at_once(self) -> int:
+        """Each pass phrase takes 32 MiB while it is stretched, and a core."""
+        return 2 if self._has_room else 1
+
     def prepare(self) -> None:
-        """Begin to stretch the pass phrase for the key slot."""
-        if self._wanted_format() == SEAL_FORMAT:
+        """Begin to stretch the pass phrase for the key slot, if there is room for it."""
+        if self._has_room and self._wanted_format() == SEAL_FORMAT:
             for maker in self._slot_makers:
                 maker.prepare()
 
@@ -146,15 +155,18 @@ class CodingChoice:
     def _new_seal(self, place: str) -> Coding:
         from freezer_agent.pipeline.sealed_coding import SealedCoding, new_data_key
 
-        makers = self._slot_makers
         data_key = new_data_key(self._random_bytes)
+
+        def slots() -> "list[Slot]":
+            return [maker.make(data_key, place) for maker in self._slot_makers]
+
         return SealedCoding(
             data_key=data_key,
             place=place,
             compressors=lambda: _compressors(self._compression),
             cipher=self._cipher(),
             random_bytes=self._random_bytes,
-            slots=lambda: [maker.make(data_key, place) for maker in makers],
+            slots=slots if self._has_room else functools.partial(list, slots()),
             keep_state_key=None if self._encryption.has_key else self._state_keys.keep,
         )
 

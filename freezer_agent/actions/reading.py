@@ -18,8 +18,6 @@ from freezer_agent.pipeline.spool import unspooled
 from freezer_agent.pipeline.streams import counted
 
 _CHUNKS_AHEAD = 4
-# Two times 32 MiB while nothing else needs memory.
-_OPENED_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +66,7 @@ class Reader:
     def levels(self, chain: Sequence[Backup]) -> list[Level]:
         """All levels of a chain, 0 first. Damaged if they were not built on each other."""
         found = [self._looked_at(backup) for backup in chain]
-        levels = list(side_by_side(self._opened, found, _OPENED_AT_ONCE))
+        levels = list(side_by_side(self._opened, found, self._codings.opened_at_once))
         check_links([level.link for level in levels])
         return levels
 

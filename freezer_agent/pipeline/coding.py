@@ -59,6 +59,11 @@ class Codings(Protocol):
         """What the operator should know about the keys; goes into the warnings of the report."""
         ...
 
+    @property
+    def opened_at_once(self) -> int:
+        """How many stored backups may be opened at a time, for the memory that it takes."""
+        ...
+
     def prepare(self) -> None:
         """Start with what takes long of the next `begin`, while other things are looked at."""
         ...

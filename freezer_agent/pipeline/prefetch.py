@@ -1,4 +1,4 @@
-"""The one thread of a backup: it makes chunks while the consumer is busy with earlier ones."""
+"""Make chunks ahead in a thread, while the consumer is busy with earlier ones."""
 
 import contextlib
 import queue

@@ -1,6 +1,6 @@
 """One stream to several storages at once: a thread and a bounded queue for each of them.
 
-The second place of the agent that has threads, beside the prefetch of the pipeline: without them
+Beside `prefetch` and `ahead` of the pipeline, the place of the agent that has threads: without them
 the time of all storages would add up. Errors cross them unchanged.
 """
 
