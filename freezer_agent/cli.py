@@ -6,6 +6,7 @@ ends by that signal, so that its parent sees it.
 """
 
 import contextlib
+import io
 import logging
 import os
 import secrets
@@ -38,6 +39,9 @@ _PROGRAM = "freezer-agent"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. Ends the process only on SIGTERM."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:
+        # It was closed before we started: there is nobody to report to.
+        sys.stdout = io.StringIO()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # File names need not be text; a report about them must not fail for that.
@@ -54,11 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{_PROGRAM}: {error}\nSee {_PROGRAM} --help.\n")
         return _UNKNOWN_OPTION
     if command_line.get("version"):
-        sys.stdout.write(f"{_version()}\n")
-        return _DONE
+        return _print(f"{_version()}\n")
     if command_line.get("help") or not words:
-        sys.stdout.write(parser.help())
-        return _DONE if words else _FAILED
+        return _print(parser.help()) or (_DONE if words else _FAILED)
     if "shell_completion" in command_line:
         return _print_completion(parser, command_line["shell_completion"])
     return _run(command_line)
@@ -74,7 +76,7 @@ def _run(command_line: dict[str, Any]) -> int:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(_ended_by_signal())
-            start, home = Path.cwd(), Path.home()
+            start, home = _start(), Path.home()
             options = gather(command_line, start)
             setting = partial(_setting, options)
             voice = _voice(setting)
@@ -92,6 +94,14 @@ def _run(command_line: dict[str, Any]) -> int:
     if status < 0:
         _die_by(signal.Signals(-status))
     return status
+
+
+def _start() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        reason = "the directory that this was started in was removed: change into another one"
+        raise RequestInvalid([reason]) from error
 
 
 def _setting(options: "Options", name: str) -> str:
@@ -268,7 +278,19 @@ def _print_completion(parser: Any, shell: str) -> int:
     else:
         sys.stderr.write(f"Critical Error: --shell-completion takes bash or zsh, not {shell!r}\n")
         return _FAILED
-    sys.stdout.write(text)
+    return _print(text)
+
+
+def _print(text: str) -> int:
+    from freezer_agent.report_output import printing  # noqa: PLC0415  # see main
+
+    try:
+        with printing(sys.stdout):
+            sys.stdout.write(text)
+            sys.stdout.flush()
+    except AgentError as error:
+        sys.stderr.write(f"Critical Error: {error}\n")
+        return _FAILED
     return _DONE
 
 

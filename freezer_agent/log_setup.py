@@ -4,6 +4,7 @@ import configparser
 import logging
 import logging.handlers
 import os
+import re
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +14,7 @@ from freezer_agent.errors import RequestInvalid
 
 _FORMAT = "%(asctime)s.%(msecs)03d %(process)d %(levelname)s %(name)s %(message)s"
 _DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
+_WORD = re.compile(r"%\((\w+)\)")
 _OLD_DEFAULT = Path("/var/log/freezer.log")
 _DEFAULT = Path("/var/log/freezer-agent/freezer-agent.log")
 # The file may name any class with any arguments.
@@ -53,8 +55,9 @@ class LogSetup:
         if self._options["log_config_append"]:
             self._read_configuration(self._path(self._options["log_config_append"]))
             return self
+        formatter = self._formatter()
         for handler in self._chosen_handlers():
-            handler.setFormatter(self._formatter())
+            handler.setFormatter(formatter)
             handler.addFilter(self._mask)
             logging.root.addHandler(handler)
             self._handlers.append(handler)
@@ -136,9 +139,9 @@ class LogSetup:
             from oslo_log.formatters import JSONFormatter  # noqa: PLC0415  # 0.2 s, rarely needed
 
             return JSONFormatter()
-        return logging.Formatter(
+        return _text_formatter(
             self._options["log_format"] or _FORMAT,
-            datefmt=self._options["log_date_format"] or _DATE_FORMAT,
+            self._options["log_date_format"] or _DATE_FORMAT,
         )
 
     def _read_configuration(self, path: Path) -> None:
@@ -162,6 +165,17 @@ class LogSetup:
     def _secrets(self) -> list[str]:
         names = ("ssh_password", "ftp_password", "secret_key", "access_key")
         return [self._options[name] for name in names if self._options[name]]
+
+
+def _text_formatter(form: str, date_format: str) -> logging.Formatter:
+    """A formatter that cannot fail later; words of oslo.log that mean nothing here become `-`."""
+    unknown = dict.fromkeys(_WORD.findall(form), "-")
+    try:
+        formatter = logging.Formatter(form, datefmt=date_format, defaults=unknown)
+        formatter.format(logging.makeLogRecord({"msg": "", "levelname": "INFO"}))
+    except (ValueError, TypeError) as error:
+        raise RequestInvalid([f"--log-format {form!r} cannot be used: {error}"]) from error
+    return formatter
 
 
 def _journal() -> logging.Handler:

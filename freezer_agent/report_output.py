@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,13 +25,30 @@ def write_report(
     A run that was asked for nothing but a command prints nothing unless asked; a `quiet` one
     prints what it was asked for, such as a listing, and not how it went.
     """
-    if metadata_out or as_json:
-        _write_json(report.document, metadata_out, start, stdout, as_json=as_json)
-    elif report.table is not None:
-        stdout.write(_table(report.table.columns, report.table.rows))
-    elif report.document.get("action") != "exec" and not quiet:
-        stdout.write(_table(("Property", "Value"), _properties(report.document)))
-    stdout.flush()
+    with printing(stdout):
+        if metadata_out or as_json:
+            _write_json(report.document, metadata_out, start, stdout, as_json=as_json)
+        elif report.table is not None:
+            stdout.write(_table(report.table.columns, report.table.rows))
+        elif report.document.get("action") != "exec" and not quiet:
+            stdout.write(_table(("Property", "Value"), _properties(report.document)))
+        stdout.flush()
+
+
+@contextlib.contextmanager
+def printing(stdout: TextIO) -> Iterator[None]:
+    """A reader that has seen enough, as `head` has, is no failure; a full disk is one."""
+    try:
+        yield
+    except BrokenPipeError:
+        # What is left in the buffer would fail once more when the process ends.
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nowhere, stdout.fileno())
+        os.close(nowhere)
+    except OSError as error:
+        raise AgentError(
+            f"the action is done, but its report cannot be printed: {error.strerror}",
+        ) from error
 
 
 def write_failure(

@@ -17,7 +17,7 @@ from freezer_agent.catalog.wanted import wanted_chain
 from freezer_agent.consistency import tree_checksum
 from freezer_agent.engines.base import Browsable, Engine, SourceNotes
 from freezer_agent.engines.selection import Selection
-from freezer_agent.errors import Damaged, NothingChosen, TargetNotEmpty
+from freezer_agent.errors import AgentError, Damaged, NothingChosen, TargetNotEmpty
 from freezer_agent.pipeline.coding import Codings
 from freezer_agent.requests import RestoreRequest
 from freezer_agent.storages.base import Storage
@@ -132,7 +132,7 @@ class RestoreAction:
                 count = sum(1 for _ in tree.entries(selection))
             else:
                 is_new = not request.target.exists()
-                request.target.mkdir(parents=True, exist_ok=True)
+                self._make_target()
                 count = tree.restore(
                     selection, lambda at: self._reader.stream(levels[at]), request.target, notes
                 )
@@ -150,15 +150,24 @@ class RestoreAction:
                     for _ in stream:
                         pass
                 else:
-                    self._request.target.mkdir(parents=True, exist_ok=True)
+                    self._make_target()
                     self._engine.restore(self._request.target, stream, notes)
         except BaseException as error:
             error.add_note(f"This happened in {level.backup.label}. {self._left_behind(done)}")
             raise
 
+    def _make_target(self) -> None:
+        target = self._request.target
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise AgentError(
+                f"the directory {str(target)!r} to restore into cannot be made: {error.strerror}"
+            ) from error
+
     def _left_behind(self, done: Sequence[Backup]) -> str:
         target = str(self._request.target)
-        if self._request.dry_run:
+        if self._request.dry_run or not self._request.target.exists():
             return "Nothing was written."
         if not done:
             return f"What is in {target!r} now is incomplete."

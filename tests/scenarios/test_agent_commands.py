@@ -129,6 +129,54 @@ def test_a_report_has_every_documented_key(agent: AgentCommand, source: Path) ->
     assert "--exclude=x" in report["cli"]
 
 
+def test_an_output_that_is_closed_is_no_failure(agent: AgentCommand) -> None:
+    """As in `freezer-agent --help | head`, and in services that are started without any."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "freezer_agent"]
+    with os.fdopen(writing, "w") as pipe:
+        ended = subprocess.run(
+            [*words, "--help"],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            env=agent.environment(),
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    listing = [*words, "--action", "list", *agent.storage, "--log-file", str(agent.log)]
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *listing],
+        stderr=subprocess.PIPE,
+        env=agent.environment(),
+        check=False,
+    )
+    assert (closed.returncode, closed.stderr) == (0, b"")
+
+
+def test_a_start_in_a_removed_directory_is_told(agent: AgentCommand) -> None:
+    gone = agent.folder / "gone"
+    gone.mkdir()
+    script = 'rmdir ../gone && exec "$@"'
+    words = [sys.executable, "-m", "freezer_agent", "--action", "exec", "--command", "true"]
+    ended = subprocess.run(
+        ["sh", "-c", script, "sh", *words],
+        cwd=gone,
+        capture_output=True,
+        env=agent.environment(),
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert b"was removed: change into another one" in ended.stderr
+
+
+def test_a_target_that_cannot_be_made_is_told(agent: AgentCommand, source: Path) -> None:
+    agent.backup(source)
+    ended = agent.restore(Path("/proc/nothing"))
+    assert ended.status == 1
+    assert "'/proc/nothing' to restore into cannot be made" in ended.stderr
+    assert "Nothing was written." in ended.stderr
+
+
 def test_what_is_left_out_is_counted(agent: AgentCommand, source: Path) -> None:
     for name in ("a.log", "sub/b.log", "sub/c", "skipped/d", "skipped/e.log"):
         (source / name).parent.mkdir(exist_ok=True)

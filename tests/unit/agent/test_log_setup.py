@@ -88,3 +88,19 @@ def test_a_log_that_cannot_be_written_is_refused(
 ) -> None:
     with pytest.raises(RequestInvalid, match="cannot be written"):
         logged(options("--log-file", str(tmp_path)), tmp_path)
+
+
+def test_words_of_oslo_log_in_a_format_become_dashes(
+    options: Callable[..., Options], tmp_path: Path
+) -> None:
+    form = "%(name)s [%(request_id)s %(user_identity)s] %(instance)s%(message)s"
+    logged(options("--log-file", "a", "--log-format", form), tmp_path, "x")
+    assert (tmp_path / "a").read_text().splitlines()[0] == "freezer_agent.test [- -] -x"
+
+
+@pytest.mark.parametrize("form", ["no words at all", "%(message)q", "%(request_id)03d"])
+def test_a_format_that_would_fail_at_every_line_is_refused(
+    options: Callable[..., Options], tmp_path: Path, form: str
+) -> None:
+    with pytest.raises(RequestInvalid, match="--log-format"):
+        logged(options("--log-file", "a", "--log-format", form), tmp_path, "x")

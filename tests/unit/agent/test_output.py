@@ -1,13 +1,16 @@
 """What a person and a program get to read: progress, tables, JSON."""
 
+import contextlib
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from freezer_agent.actions.base import Report, Table
 from freezer_agent.actions.info import readable_size
+from freezer_agent.errors import AgentError
 from freezer_agent.progress import ProgressLine
 from freezer_agent.report_output import write_failure, write_report
 
@@ -142,6 +145,22 @@ def test_a_failure_is_written_for_programs_only(tmp_path: Path) -> None:
     assert told("missing/folder") == ""
     assert told("report") == ""
     assert json.loads((tmp_path / "report").read_text()) == {"exit_code": 1}
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stdout:
+        write_report(Report(document={"a": 1}), "-", tmp_path, stdout, as_json=False, quiet=False)
+        stdout.write("more")
+
+
+def test_a_report_that_cannot_be_printed_is_a_failure(tmp_path: Path) -> None:
+    stdout = Path("/dev/full").open("w")  # noqa: SIM115  # closing it fails
+    with pytest.raises(AgentError, match="cannot be printed: No space left"):
+        write_report(Report(document={"a": 1}), "-", tmp_path, stdout, as_json=False, quiet=False)
+    with contextlib.suppress(OSError):
+        stdout.close()
 
 
 def test_a_report_file_is_private(tmp_path: Path) -> None:
