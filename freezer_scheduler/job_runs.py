@@ -18,7 +18,7 @@ from freezer_scheduler.journal import Journal, UnfinishedRun
 from freezer_scheduler.known_jobs import Known, KnownJobs
 from freezer_scheduler.notices import Watch
 from freezer_scheduler.ownership import Ownership
-from freezer_scheduler.process_tree import Process, end_agents, process_start
+from freezer_scheduler.process_tree import HostProcesses, Process
 from freezer_scheduler.reports import Reports
 from freezer_scheduler.run_records import Held, RunRecords
 from freezer_scheduler.runner import Run, Runner, RunResult
@@ -48,6 +48,7 @@ class JobRuns:
         journal: Journal,
         watch: Watch,
         clock: Clock,
+        processes: HostProcesses,
     ) -> None:
         self.board_away = False
         self._known = known
@@ -59,6 +60,7 @@ class JobRuns:
         self._journal = journal
         self._watch = watch
         self._clock = clock
+        self._processes = processes
         self._stopping = False
 
     def close(self, *, grace_seconds: float) -> None:
@@ -110,9 +112,9 @@ class JobRuns:
             for run in lost
             if run.pid is not None and run.pid_started is not None
         ]
-        if any(agent.is_alive() for agent in agents):
+        if alive := self._processes.alive(agents):
             log.warning("The agents of an earlier life are ended")
-            end_agents(agents, grace_seconds=TERM_GRACE_SECONDS)
+            self._processes.end(alive, grace_seconds=TERM_GRACE_SECONDS)
 
     def report_lost(self, lost: UnfinishedRun) -> None:
         """The scheduler died during this run: say so."""
@@ -165,7 +167,7 @@ class JobRuns:
         self._show_running(job, started=to_epoch(started_at))
 
         def note_agent(pid: int) -> None:
-            self._journal.agent_started(job.job_id, pid, process_start(pid))
+            self._journal.agent_started(job.job_id, pid, self._processes.started(pid))
             self._show_running(job, started=to_epoch(started_at), pid=pid)
 
         result = self._runner.run(job, run, note_agent)

@@ -15,7 +15,7 @@ from freezer_scheduler.errors import JournalUnusable
 from freezer_scheduler.journal import Journal
 from freezer_scheduler.reports import Reports
 from freezer_scheduler.runner import Run
-from freezer_scheduler.timetable import Timetable
+from freezer_scheduler.timetable import Threads, Timetable
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +46,16 @@ class KnownJobs:
     """
 
     def __init__(
-        self, *, timetable: Timetable, reports: Reports, journal: Journal, clock: Clock
+        self,
+        *,
+        timetable: Timetable,
+        reports: Reports,
+        journal: Journal,
+        clock: Clock,
+        threads: Threads,
     ) -> None:
         self.lock = threading.RLock()
-        self.idle = threading.Condition(self.lock)
+        self.idle = threads.condition(self.lock)
         self.by_id: dict[str, Known] = {}
         self.settled: dict[str, int] = {}
         self.changes = 0

@@ -22,11 +22,12 @@ from freezer_scheduler.known_jobs import Known, KnownJobs
 from freezer_scheduler.node_policy import ANYTHING, NodePolicy
 from freezer_scheduler.notices import Watch
 from freezer_scheduler.ownership import Ownership
+from freezer_scheduler.process_tree import HostProcesses
 from freezer_scheduler.reconcile import Act, Adopt, Command, Take, plan
 from freezer_scheduler.reports import Reports
 from freezer_scheduler.run_records import RunRecords
 from freezer_scheduler.runner import Runner
-from freezer_scheduler.timetable import Timetable
+from freezer_scheduler.timetable import Threads, Timetable
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,8 @@ class Poller:
         clock: Clock,
         rules: Rules,
         timetable_of: Callable[[Callable[[str], None]], Timetable],
+        threads: Threads | None = None,
+        processes: HostProcesses | None = None,
     ) -> None:
         self.rules = rules
         self._board = board
@@ -81,7 +84,11 @@ class Poller:
         self._watch = watch
         self._timetable = timetable_of(self.fire)
         self._known = KnownJobs(
-            timetable=self._timetable, reports=reports, journal=journal, clock=clock
+            timetable=self._timetable,
+            reports=reports,
+            journal=journal,
+            clock=clock,
+            threads=threads or Threads(),
         )
         self._runs = JobRuns(
             known=self._known,
@@ -93,6 +100,7 @@ class Poller:
             journal=journal,
             watch=watch,
             clock=clock,
+            processes=processes or HostProcesses(),
         )
         self._refused: dict[str, tuple[Rules, Mapping[str, Any]]] = {}
         self._settled: _Seen | None = None

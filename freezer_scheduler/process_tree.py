@@ -45,6 +45,22 @@ class Process:
                 os.close(handle)
 
 
+class HostProcesses:
+    """The processes of this host; a simulation has others."""
+
+    def started(self, pid: int) -> str | None:
+        """What tells the process from a later one of the same pid; None if there is none."""
+        return process_start(pid)
+
+    def alive(self, agents: Sequence[Process]) -> list[Process]:
+        """Those that still run."""
+        return [agent for agent in agents if agent.is_alive()]
+
+    def end(self, agents: Sequence[Process], *, grace_seconds: float) -> None:
+        """End agents as `end_agents` does."""
+        end_agents(agents, grace_seconds=grace_seconds)
+
+
 def process_start(pid: int) -> str | None:
     """What the kernel says of the process's start: tells it from a later one of the same pid."""
     try:

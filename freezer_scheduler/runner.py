@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -135,7 +136,7 @@ class Runner:
         board: JobBoard,
         reports: Reports,
         new_agent: Callable[[Job], Agent],
-        slots: int,
+        slots: int | AbstractContextManager[object],
         clock: Clock,
         session_required: bool = False,
         pause: Callable[[Run, float], None] = lambda run, seconds: run.pause(seconds),
@@ -147,7 +148,7 @@ class Runner:
         self._new_agent = new_agent
         self._clock = clock
         self._session_required = session_required
-        self._slots = threading.BoundedSemaphore(slots)
+        self._slots = threading.BoundedSemaphore(slots) if isinstance(slots, int) else slots
 
     def run(self, job: Job, run: Run, on_start: Callable[[int], None]) -> RunResult:
         """Run the job to its end. Never raises for what the job or its agent do."""

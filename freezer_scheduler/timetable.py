@@ -39,7 +39,7 @@ class _Armed:
 
 
 class Threads:
-    """What a timetable runs on: threads of the system. A simulation has others."""
+    """What a scheduler runs on: threads of the system. A simulation has others."""
 
     longest_sleep_seconds = 30.0
     """After so long the timer looks at the clock again: it may have been set, or the machine slept."""
@@ -52,9 +52,9 @@ class Threads:
         """The thread that looks at the clock; not started."""
         return threading.Thread(target=watch, name="freezer-timetable", daemon=True)
 
-    def condition(self) -> threading.Condition:
-        """What the timer waits on."""
-        return threading.Condition()
+    def condition(self, lock: "threading.RLock | None" = None) -> threading.Condition:
+        """What threads wait on that hold this lock, or one of its own."""
+        return threading.Condition(lock)
 
 
 class Timetable:

@@ -4,6 +4,7 @@ import itertools
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,8 +21,9 @@ from freezer_scheduler.run_records import lease_seconds
 from tests.simulation.indexed_store import IndexedStore
 from tests.simulation.loop import Loop
 from tests.simulation.network import Api, Weather
-from tests.simulation.node import Node, Surroundings
+from tests.simulation.node import Client, Node, Surroundings
 from tests.simulation.oracle import Expectation, Oracle, Taken, Violation
+from tests.simulation.sharing import TIME_LIMIT, FakeCoordination
 
 START = datetime(2026, 10, 20, tzinfo=UTC)
 """Five days before the clocks of Europe change, twelve before those of America."""
@@ -38,7 +40,11 @@ class Size:
     nodes: int
     days: float
     poll_seconds: float
+    pairs: int = 0
+    """How many clients have two machines, which share their jobs."""
     crashes_a_week: float = 1.5
+    kills_a_week: float = 0.7
+    stops_a_week: float = 0.7
     partitions_a_week: float = 2.0
     outages_a_week: float = 1.0
     skew_seconds: float = 20.0
@@ -52,7 +58,9 @@ class Figures:
     due: int
     requests: int
     crashes: int
+    stops: int
     session_runs: int
+    backups: int
 
 
 class Fleet:
@@ -74,10 +82,10 @@ class Fleet:
             new_id=self._new_id,
             poll_seconds=size.poll_seconds,
         )
-        self.nodes = [
-            Node(around, f"node{number}", self._fork(), folder, self._skew())
-            for number in range(size.nodes)
-        ]
+        self._around = around
+        self._folder = folder
+        self.nodes = [self._node(Client(name=f"node{n}")) for n in range(size.nodes)]
+        self.pairs = [self._pair(f"pair{number}") for number in range(size.pairs)]
         self.expectations: list[Expectation] = []
         self.commanded: list[str] = []
         self.sessions: dict[str, list[tuple[str, Node]]] = {}
@@ -89,17 +97,23 @@ class Fleet:
     def live(self) -> Figures:
         """Let the days pass, and check. Raises Violation."""
         for node in self.nodes:
-            self._make_jobs(node)
+            self._make_jobs([node])
+        for pair in self.pairs:
+            self._make_jobs(pair)
         for number in range(0, len(self.nodes) - MEMBERS + 1, MEMBERS):
             self._make_session(self.nodes[number : number + MEMBERS])
-        for node in self.nodes:
+        for node in self._machines():
             self.loop.after(self._chance.uniform(0, self._size.poll_seconds), node.boot)
             self._plan_faults(node)
-            self._plan_commands(node)
+        for job_id in self.commanded:
+            self._plan_commands(job_id)
         self._plan_outages()
         self._look_every(timedelta(hours=6))
         self.loop.run_until(self.end)
         return self._checked()
+
+    def _machines(self) -> list[Node]:
+        return self.nodes + [node for pair in self.pairs for node in pair]
 
     # -- making ----------------------------------------------------------------------------------
 
@@ -129,8 +143,26 @@ class Fleet:
         most = self._size.skew_seconds
         return timedelta(seconds=round(self._chance.uniform(-most, most), 3))
 
-    def _make_jobs(self, node: Node) -> None:
-        self.api.asked("POST", "clients", {"client_id": node.name, "hostname": node.name})
+    def _node(self, client: Client) -> Node:
+        slots = self._chance.choice([2, 3, 1000])
+        return Node(
+            self._around,
+            f"{client.name}{'' if client.coordination is None else f'-{next(self._numbers)}'}",
+            client,
+            self._fork(),
+            self._folder,
+            self._skew(),
+            slots,
+        )
+
+    def _pair(self, name: str) -> list[Node]:
+        client = Client(name=name, coordination=FakeCoordination(self.loop))
+        return [self._node(client), self._node(client)]
+
+    def _make_jobs(self, nodes: list[Node]) -> None:
+        """The jobs of one client. What is skipped depends on whose turn it is: not those of a pair."""
+        name = nodes[0].client.name
+        self.api.asked("POST", "clients", {"client_id": name, "hostname": name})
         for hours, catch_up in (
             (24, "once"),
             (24, "once"),
@@ -138,14 +170,15 @@ class Fleet:
             (36, "all"),
             (48, "once"),
         ):
-            self._make_interval_job(node, timedelta(hours=hours), catch_up)
-        self._make_cron_job(node, "Europe/Berlin", 4, 0)
-        self._make_cron_job(node, "America/New_York", 22, 30)
-        self._make_job(node, {"schedule_interval": "2 days"})
-        job_id = self._make_job(node, {"schedule_interval": "1 days"})
+            rule = catch_up if len(nodes) == 1 else "once"
+            self._make_interval_job(nodes, timedelta(hours=hours), rule)
+        self._make_cron_job(nodes, "Europe/Berlin", 4, 0)
+        self._make_cron_job(nodes, "America/New_York", 22, 30)
+        self._make_job(nodes[0], {"schedule_interval": "2 days"})
+        job_id = self._make_job(nodes[0], {"schedule_interval": "1 days"})
         self.commanded.append(job_id)
 
-    def _make_interval_job(self, node: Node, interval: timedelta, catch_up: str) -> None:
+    def _make_interval_job(self, nodes: list[Node], interval: timedelta, catch_up: str) -> None:
         first = START + timedelta(hours=2, seconds=self._chance.randrange(20 * 3600))
         jitter = timedelta(hours=self._chance.choice([0, 0, 1]) if catch_up != "skip" else 0)
         schedule = {
@@ -155,13 +188,13 @@ class Fleet:
         }
         if jitter:
             schedule["schedule_jitter"] = "1 hours"
-        job_id = self._make_job(node, schedule, retries=self._chance.choice([0, 2]))
+        job_id = self._make_job(nodes[0], schedule, retries=self._chance.choice([0, 2]))
         count = (self.end - first) // interval + 1
-        self._expect(node, job_id, [first + n * interval for n in range(count)], catch_up, jitter)
+        self._expect(nodes, job_id, [first + n * interval for n in range(count)], catch_up, jitter)
 
-    def _make_cron_job(self, node: Node, zone: str, hour: int, minute: int) -> None:
+    def _make_cron_job(self, nodes: list[Node], zone: str, hour: int, minute: int) -> None:
         job_id = self._make_job(
-            node,
+            nodes[0],
             {
                 "schedule_hour": str(hour),
                 "schedule_minute": str(minute),
@@ -173,7 +206,7 @@ class Fleet:
             for day in (START + timedelta(days=n) for n in range(int(self._size.days) + 2))
         ]
         instants = [at.astimezone(UTC) for at in local]
-        self._expect(node, job_id, [at for at in instants if START + SESSION < at < self.end])
+        self._expect(nodes, job_id, [at for at in instants if START + SESSION < at < self.end])
 
     def _make_session(self, nodes: list[Node]) -> None:
         first = START + timedelta(hours=self._chance.randrange(3, 20))
@@ -188,7 +221,7 @@ class Fleet:
         for node in nodes:
             job_id = self._make_job(node, {})
             self.api.asked("PUT", f"sessions/{session_id}/jobs/{job_id}")
-            self._expect(node, job_id, [first + n * SESSION for n in range(count)])
+            self._expect([node], job_id, [first + n * SESSION for n in range(count)])
             self.sessions.setdefault(session_id, []).append((job_id, node))
 
     def _make_job(self, node: Node, schedule: dict[str, Any], retries: int = 0) -> str:
@@ -197,27 +230,32 @@ class Fleet:
             "max_retries": retries,
             "max_retries_interval": 120,
         }
-        body = {"client_id": node.name, "job_actions": [action], "job_schedule": schedule}
+        body = {"client_id": node.client.name, "job_actions": [action], "job_schedule": schedule}
         job_id = str(self.api.asked("POST", "jobs", body)["job_id"])
-        node.jobs.append(job_id)
+        node.client.jobs.append(job_id)
         return job_id
 
     def _expect(
         self,
-        node: Node,
+        nodes: list[Node],
         job_id: str,
         instants: list[datetime],
         catch_up: str = "once",
         jitter: timedelta = timedelta(0),
     ) -> None:
+        latest = min(node.skew for node in nodes)
+        # It learns of its turn when it looks the next time.
+        handover = TIME_LIMIT + timedelta(seconds=2 * self._size.poll_seconds)
         self.expectations.append(
             Expectation(
                 job_id=job_id,
-                node=node.name,
+                nodes=tuple(node.name for node in nodes),
                 instants=instants,
                 catch_up=catch_up,
                 jitter=jitter,
-                skew=node.skew,
+                skew=latest,
+                spread=max(node.skew for node in nodes) - latest,
+                handover=handover if len(nodes) > 1 else timedelta(0),
             )
         )
 
@@ -233,6 +271,16 @@ class Fleet:
             else:
                 self.loop.at(at, node.crash)
                 self.loop.at(back, node.boot)
+        for at in self._moments(self._size.kills_a_week):
+            if self._chance.random() < 0.5:
+                count = self._chance.randrange(1, 30)
+                strike = partial(node.crash_at_write, count, agents_live=True)
+                self.loop.at(at, strike)
+            else:
+                self.loop.at(at, node.kill)
+                self.loop.at(at + timedelta(seconds=self._chance.uniform(1, 3600)), node.boot)
+        for at in self._moments(self._size.stops_a_week):
+            self.loop.at(at, node.stop)
         for at in self._moments(self._size.partitions_a_week):
             until = min(at + self._length(), self._calm)
             self._cuts.setdefault(node.name, []).append((at, until))
@@ -248,18 +296,16 @@ class Fleet:
 
         for at in self._moments(self._size.outages_a_week):
             until = min(at + self._length(), self._calm)
-            for cuts in (self._cuts.setdefault(node.name, []) for node in self.nodes):
+            for cuts in (self._cuts.setdefault(node.name, []) for node in self._machines()):
                 cuts.append((at, until))
             self.loop.at(at, lambda: turn(down=True))
             self.loop.at(until, lambda: turn(down=False))
         self.loop.at(self._calm, lambda: turn(down=False))
 
-    def _plan_commands(self, node: Node) -> None:
-        job_id = node.jobs[-1] if node.jobs[-1] in self.commanded else ""
-        commanded = job_id or next(job for job in node.jobs if job in self.commanded)
+    def _plan_commands(self, job_id: str) -> None:
         for at in self._moments(3.0):
             event = self._chance.choice(["start", "start", "stop", "abort"])
-            path = f"jobs/{commanded}/event"
+            path = f"jobs/{job_id}/event"
             self.loop.at(
                 at, lambda path=path, event=event: self.api.answer("POST", path, {event: None})
             )
@@ -311,6 +357,10 @@ class Fleet:
     def _jobs(self) -> list[dict[str, Any]]:
         return list(self.api.asked("GET", "jobs", limit="10000")["jobs"])
 
+    def _backups(self) -> list[dict[str, Any]]:
+        found = self.api.asked("GET", "backups", limit="100000")["backups"]
+        return [backup["backup_metadata"] for backup in found]
+
     def _checked(self) -> Figures:
         self._check_running()
         for job in self._jobs():
@@ -320,13 +370,16 @@ class Fleet:
             if job["job_schedule"]["status"] == "running" and self.oracle.is_idle(job_id):
                 raise Violation(f"job {job_id} is left running")
         due = sum(self.oracle.check_due(expected, self.end) for expected in self.expectations)
+        backups = self.oracle.check_backups(self._backups())
         session_runs = sum(self._check_session(session_id) for session_id in self.sessions)
         return Figures(
             runs=len(self.oracle.runs),
             due=due,
             requests=self.api.requests,
             crashes=self.oracle.crashes,
+            stops=self.oracle.stops,
             session_runs=session_runs,
+            backups=backups,
         )
 
     def _check_session(self, session_id: str) -> int:

@@ -184,6 +184,34 @@ class OneAtATime:
         self._held = False
 
 
+class Places:
+    """So many may be inside at once; the others wait in a row."""
+
+    def __init__(self, loop: Loop, count: int) -> None:
+        self._loop = loop
+        self._free = count
+        self._waiting: list[Bell] = []
+
+    def __enter__(self) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        bell = Bell()
+        self._waiting.append(bell)
+        self._loop.wait(bell, None)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._waiting:
+            self._waiting.pop(0).ring()  # It has the place of the one that leaves.
+        else:
+            self._free += 1
+
+
 class _Pool(Executor):
     def __init__(self, loop: Loop, life: Life) -> None:
         self._loop = loop
@@ -231,6 +259,15 @@ class _Condition:
     def wait(self, timeout: float | None = None) -> bool:
         return self._loop.wait(self._bell, timeout)
 
+    def wait_for(self, holds: Callable[[], bool], timeout: float | None = None) -> bool:
+        until = None if timeout is None else self._loop.monotonic() + timeout
+        while not holds():
+            rest = None if until is None else until - self._loop.monotonic()
+            if rest is not None and rest <= 0:
+                return False
+            self.wait(rest)
+        return True
+
     def notify_all(self) -> None:
         self._bell.ring()
 
@@ -250,5 +287,6 @@ class SimulatedThreads(Threads):
     def timer(self, watch: Callable[[], None]) -> Any:
         return _Timer(self._loop, self._life, watch)
 
-    def condition(self) -> Any:
+    def condition(self, lock: object = None) -> Any:
+        del lock
         return _Condition(self._loop)

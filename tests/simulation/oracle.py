@@ -19,6 +19,7 @@ class RealRun:
 
     run_id: str
     job_id: str
+    node: str
     due_at: datetime
     begun_at: datetime
     ended_at: datetime | None = None
@@ -26,8 +27,10 @@ class RealRun:
     """The report of its end, as it was written down."""
     outcomes: list[int] = field(default_factory=list)
     """The exit codes of its agents."""
+    backups: list[str] = field(default_factory=list)
+    """The ids that its agents gave to the backups they made."""
     cut: bool = False
-    """Whether the machine died in it."""
+    """Whether the scheduler died in it."""
 
 
 @dataclass(kw_only=True)
@@ -47,8 +50,11 @@ class Taken:
     at: datetime
 
 
-class Violation(AssertionError):
-    """Something that must never happen."""
+class Violation(BaseException):
+    """Something that must never happen.
+
+    No Exception: the scheduler's outermost edge would take it for a defect of one job, and go on.
+    """
 
 
 class Oracle:
@@ -60,7 +66,10 @@ class Oracle:
         self.running: dict[str, str] = {}
         self.spells: dict[str, list[Spell]] = {}
         self.taken: dict[str, list[Taken]] = {}
+        self.places: dict[str, int] = {}
+        """How many agents a machine runs at once."""
         self.crashes = 0
+        self.stops = 0
 
     # -- what happens ----------------------------------------------------------------------------
 
@@ -69,15 +78,25 @@ class Oracle:
         self.spells.setdefault(node, []).append(Spell(since=at))
 
     def died(self, node: str, jobs: Iterable[str], at: datetime) -> None:
-        """The machine has lost its power."""
+        """The scheduler died, alone or with its machine."""
         self.crashes += 1
+        for run in self._left(node, jobs, at):
+            run.ended_at, run.cut = at, True
+
+    def stopped(self, node: str, jobs: Iterable[str], at: datetime) -> None:
+        """The scheduler has stopped as it was asked to: none of its runs is left without an end."""
+        self.stops += 1
+        if left := self._left(node, jobs, at):
+            raise Violation(f"{node} stopped, and left {left}")
+        if agents := [job_id for job_id in jobs if self.running.get(job_id) == node]:
+            raise Violation(f"{node} stopped, and left agents of {agents}")
+
+    def _left(self, node: str, jobs: Iterable[str], at: datetime) -> list[RealRun]:
+        """The runs of a scheduler that is no more which have no end."""
         for spell in self.spells.get(node, []):
             spell.until = spell.until or at
-        for job_id in jobs:
-            self.running.pop(job_id, None)
-            for run in self.by_job.get(job_id, [])[-1:]:
-                if run.ended_at is None:
-                    run.ended_at, run.cut = at, True
+        latest = [run for job_id in jobs for run in self.by_job.get(job_id, [])[-1:]]
+        return [run for run in latest if run.node == node and run.ended_at is None]
 
     def begun(self, run: RealRun) -> None:
         """A run begins: never twice for one instant, never before the last one has ended."""
@@ -110,12 +129,20 @@ class Oracle:
         """An agent starts to work for the job: never two."""
         if job_id in self.running:
             raise Violation(f"two agents of job {job_id}: on {self.running[job_id]} and {node}")
+        if list(self.running.values()).count(node) >= self.places[node]:
+            raise Violation(f"job {job_id} on {node} is one agent too many")
         self.running[job_id] = node
 
-    def agent_ended(self, job_id: str, exit_code: int) -> None:
-        """The agent has ended by itself."""
+    def agent_gone(self, job_id: str) -> None:
+        """The agent works no more."""
         del self.running[job_id]
-        self.by_job[job_id][-1].outcomes.append(exit_code)
+
+    def agent_ended(self, job_id: str, exit_code: int, report: Mapping[str, Any] | None) -> None:
+        """The scheduler learned how its agent ended, and what it reports of a backup."""
+        run = self.by_job[job_id][-1]
+        run.outcomes.append(exit_code)
+        if report is not None:
+            run.backups.append(report["backup_uuid"])
 
     def joined(self, session_id: str, taken: Taken, hold_off: timedelta) -> None:
         """The API let a job into a run of its session: numbers go up by one, once for all members."""
@@ -154,14 +181,41 @@ class Oracle:
             if (known["status"], known["result"]) != ("completed", run.told["result"]):
                 raise Violation(f"{run}: the API has it as {known}")
 
+    def check_backups(self, records: Iterable[Mapping[str, Any]]) -> int:
+        """The API has one record of each backup, of the session's run that it was made in."""
+        kept: dict[str, Mapping[str, Any]] = {}
+        for record in records:
+            if kept.setdefault(record["backup_uuid"], record) is not record:
+                raise Violation(f"a backup is recorded twice: {record}")
+        made = {name: run for run in self.runs.values() for name in run.backups}
+        if strange := kept.keys() - made.keys():
+            raise Violation(f"nobody made {strange}")
+        for name, run in made.items():
+            # Of one whose scheduler died right then it may not have been written down.
+            if name not in kept and run.told is not None and not run.cut:
+                raise Violation(f"{run}: no record of its backup")
+        for name, record in kept.items():
+            told = made[name].told
+            if told is None or made[name].cut:
+                continue
+            of_session = (record.get("session_id", ""), record.get("session_tag", 0))
+            if (record["job_id"], *of_session) != (
+                made[name].job_id,
+                told["session_id"],
+                told["session_tag"],
+            ):
+                raise Violation(f"{made[name]}: its backup is recorded as {record}")
+        return len(kept)
+
     def check_due(self, expectation: "Expectation", end: datetime) -> int:
         """Every instant has had its run, or a reason that the job's rule allows; how many were due."""
         runs = self.by_job.get(expectation.job_id, [])
-        spells = self.spells.get(expectation.node, [])
+        spells = [spell for node in expectation.nodes for spell in self.spells.get(node, [])]
+        slack = SLACK + expectation.handover
         checked = 0
         for due_at in expectation.instants:
             real = due_at - expectation.skew
-            if real > end - SLACK - expectation.jitter:
+            if real > end - slack - expectation.jitter:
                 break
             checked += 1
             if expectation.catch_up == "skip":
@@ -172,15 +226,14 @@ class Oracle:
             if expectation.catch_up == "all":
                 begun = [run.begun_at for run in runs if run.due_at == due_at]
             else:
-                begun = [
-                    run.begun_at for run in runs if run.begun_at >= real - timedelta(seconds=1)
-                ]
+                earliest = real - expectation.spread - timedelta(seconds=1)
+                begun = [run.begun_at for run in runs if run.begun_at >= earliest]
             until = begun[0] if begun else end
             spare = _longest_spare(real + expectation.jitter, until, runs, spells)
             # A run that is caught up with is put off by chance as well.
-            if spare > SLACK + expectation.jitter:
+            if spare > slack + expectation.jitter:
                 raise Violation(
-                    f"job {expectation.job_id} on {expectation.node} ({expectation.catch_up}) was "
+                    f"job {expectation.job_id} on {expectation.nodes} ({expectation.catch_up}) was "
                     f"due at {real} and could have run for {spare} before {until}"
                 )
         return checked
@@ -206,14 +259,20 @@ class Oracle:
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """When a job is due, by the clock of its machine, which is `skew` ahead of the world's."""
+    """When a job is due, by the clock of its machine, which is `skew` ahead of the world's.
+
+    Of several machines that share the job one is ahead by `spread` more, and one that takes the job
+    over needs the time of `handover`.
+    """
 
     job_id: str
-    node: str
+    nodes: tuple[str, ...]
     instants: list[datetime]
     catch_up: str = "once"
     jitter: timedelta = timedelta(0)
     skew: timedelta = timedelta(0)
+    spread: timedelta = timedelta(0)
+    handover: timedelta = timedelta(0)
 
 
 def _longest_spare(
