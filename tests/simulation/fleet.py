@@ -405,7 +405,7 @@ class Fleet:
         runs = self.oracle.by_job.get(job_id, [])
         instants = set(expected.instants)
         for run in runs:
-            if run.due_at not in instants or run.cut or run.told is None:
+            if run.due_at not in instants or run.cut or run.told is None or not run.outcomes:
                 continue
             window = (run.begun_at - timedelta(minutes=2), run.begun_at + timedelta(minutes=5))
             if run.begun_at - (run.due_at - node.skew) > timedelta(seconds=20):

@@ -66,6 +66,8 @@ class Oracle:
         self.running: dict[str, str] = {}
         self.spells: dict[str, list[Spell]] = {}
         self.taken: dict[str, list[Taken]] = {}
+        self.held_off: dict[str, datetime] = {}
+        """Until when a job has no second run in its session."""
         self.places: dict[str, int] = {}
         """How many agents a machine runs at once."""
         self.crashes = 0
@@ -118,12 +120,17 @@ class Oracle:
         run.told, run.ended_at = told, run.ended_at or at
         if run.cut:
             expected = {"fail"}
-        elif told["result"] == "aborted":
+        elif told["result"] == "aborted" or self._is_done(run):
             return
         else:
             expected = {"success"} if run.outcomes and run.outcomes[-1] == 0 else {"fail"}
         if told["result"] not in expected:
             raise Violation(f"{run} did not end so")
+
+    def _is_done(self, run: RealRun) -> bool:
+        """Whether the job was in its session's run already: it says again how that went."""
+        until = self.held_off.get(run.job_id)
+        return not run.outcomes and until is not None and run.begun_at <= until
 
     def agent_began(self, job_id: str, node: str) -> None:
         """An agent starts to work for the job: never two."""
@@ -155,6 +162,7 @@ class Oracle:
             if taken.at - opened > hold_off + timedelta(seconds=1):
                 raise Violation(f"{taken}: the run was opened at {opened}")
         before.append(taken)
+        self.held_off[taken.job_id] = taken.at + hold_off + timedelta(seconds=1)
 
     # -- what must be true at the end ------------------------------------------------------------
 
