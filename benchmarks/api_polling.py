@@ -13,9 +13,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from api_growth import PROJECT
 from api_load import Connection, Request, Result, cpu_seconds, resident_mib
-from api_operations import PROJECT, job_body, poll
-from api_servers import Server, Size, ours_on_elasticsearch, ours_on_sqlite
+from api_operations import poll
+from api_servers import Server, Size, manage, ours_on_elasticsearch, ours_on_sqlite
 
 AIM_SHARE = 0.2
 CALLERS = 32
@@ -72,9 +73,12 @@ def measure(options: argparse.Namespace) -> list[dict[str, object]]:
         tempfile.TemporaryDirectory(prefix="freezer-bench-") as folder,
         make[options.server](Path(folder), size) as server,
     ):
-        schedulers = [Scheduler(client=f"node{number}") for number in range(options.schedulers)]
-        print(f"{options.schedulers} schedulers register, with a job each")
-        _fill(server, options.schedulers)
+        count = options.schedulers
+        print(f"{count} clients with a job each are made")
+        if server.config is not None:
+            amounts = ("--clients", str(count), "--jobs", str(count), "--backups", "0")
+            manage(server.config, "db", "load", "--projects", "1", *amounts)
+        schedulers = [Scheduler(client=f"invented-0_node-{number}") for number in range(count)]
         first = _polls(server, schedulers, rate=0.0, seconds=0.0)
         print(f"first polls: {first.result.requests}, errors {first.result.errors or 'none'}")
         tally = _polls(
@@ -84,25 +88,6 @@ def measure(options: argparse.Namespace) -> list[dict[str, object]]:
             seconds=options.seconds,
         )
         return [_shown(server, tally, options)]
-
-
-def _fill(server: Server, count: int) -> None:
-    def make(numbers: range) -> None:
-        connection = Connection(server.port)
-        for number in numbers:
-            client = {"client_id": f"node{number}", "hostname": f"node{number}"}
-            for path, body in (("clients", client), ("jobs", job_body(number, 0))):
-                request = Request(method="POST", path=f"{PROJECT}/{path}", body=body)
-                answer = connection.send(request)
-                if answer.status != 201:
-                    raise RuntimeError(f"{answer.status} {answer.body[:300]!r}")
-        connection.close()
-
-    makers = [threading.Thread(target=make, args=(range(start, count, 4),)) for start in range(4)]
-    for maker in makers:
-        maker.start()
-    for maker in makers:
-        maker.join()
 
 
 def _polls(server: Server, schedulers: list[Scheduler], *, rate: float, seconds: float) -> Tally:
