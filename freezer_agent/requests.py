@@ -278,10 +278,11 @@ class RekeyRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InfoRequest:
-    """Show the containers of a storage, or the backups inside one."""
+    """Show all containers of a storage, or the named one only; or the backups inside that."""
 
     storage: StorageChoice
     list_backups: bool
+    only_named: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from datetime import datetime
 from freezer_agent.actions.base import Report, Table
 from freezer_agent.catalog.catalog import Catalog, Stored
 from freezer_agent.requests import InfoRequest
+from freezer_agent.storage_choices import S3Storage, SwiftStorage
 from freezer_agent.storages.base import ContainerUsage, Storage
 from freezer_model.instants import to_epoch
 
@@ -22,7 +23,14 @@ class InfoAction:
         with self._storage:
             if self._request.list_backups:
                 return self._backups()
-            return _containers(self._storage.usage())
+            return _containers([one for one in self._storage.usage() if self._is_wanted(one)])
+
+    def _is_wanted(self, found: ContainerUsage) -> bool:
+        """Other storages than these two have no more than the directory that is named."""
+        storage = self._request.storage
+        if not self._request.only_named or not isinstance(storage, SwiftStorage | S3Storage):
+            return True
+        return found.container == storage.container.partition("/")[0]
 
     def _backups(self) -> Report:
         found = self._catalog.everything()

@@ -240,7 +240,11 @@ class _Checker:
             self._reasons.append(
                 "storage local has no list of its containers: give the directory as --container",
             )
-        return InfoRequest(storage=self._storage(), list_backups=self._options["list"])
+        return InfoRequest(
+            storage=self._storage(),
+            list_backups=self._options["list"],
+            only_named=self._options.is_given("container") or bool(self._options.storages),
+        )
 
     def _command(self) -> CommandRequest:
         options = self._options

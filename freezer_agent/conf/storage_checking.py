@@ -58,6 +58,8 @@ class StorageChecker:
         in_folders = kind not in {StorageKind.SWIFT, StorageKind.S3}
         if not container.strip() or not (in_folders or container.strip("/ ")):
             self._refuse("--container is empty: give the directory, container or bucket")
+        if not in_folders and {".", ".."} & set(container.split("/")):
+            self._refuse(f'--container {container!r} has a part "." or "..", which servers remove')
         match kind:
             case StorageKind.LOCAL:
                 return self._local(container)

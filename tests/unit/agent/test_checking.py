@@ -174,6 +174,7 @@ def test_info(tmp_path: Path) -> None:
     request = request_of(tmp_path, *LOCAL, "--action", "info", "-l")
     assert isinstance(request, InfoRequest)
     assert request.list_backups
+    assert request.only_named
 
 
 @pytest.mark.parametrize(

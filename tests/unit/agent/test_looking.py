@@ -6,12 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from freezer_agent.actions.info import InfoAction
 from freezer_agent.actions.listing import chosen
 from freezer_agent.actions.verify import choose_share
 from freezer_agent.catalog.backup import Backup, BackupId, BackupName
-from freezer_agent.catalog.catalog import Stored
+from freezer_agent.catalog.catalog import Catalog, Stored
 from freezer_agent.catalog.checks import Check, Checks
-from freezer_agent.requests import SetFilter
+from freezer_agent.requests import InfoRequest, SetFilter
+from freezer_agent.storage_choices import SwiftStorage, V1Account
+from freezer_agent.storages.base import ContainerUsage
 from freezer_agent.storages.memory import Memory
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -97,3 +100,30 @@ def test_checks_that_make_no_sense_count_as_none(content: bytes) -> None:
     storage, name = Memory(), BackupName(host="h", name="n")
     storage.write("checks/h_n/checks", [content])
     assert Checks(storage).of(name) == {}
+
+
+class _Cluster(Memory):
+    """A storage with more containers than the one that is written to."""
+
+    def usage(self) -> list[ContainerUsage]:
+        return [ContainerUsage(container=name, size_bytes=1, objects=1) for name in ("a", "ab")]
+
+
+@pytest.mark.parametrize(
+    ("container", "wanted", "shown"),
+    [
+        ("a", "all", ["a", "ab"]),
+        ("a", "named", ["a"]),
+        ("a/with/prefix", "named", ["a"]),
+        ("missing", "named", []),
+    ],
+)
+def test_info_shows_the_named_container_or_all(
+    container: str, wanted: str, shown: list[str]
+) -> None:
+    account = V1Account(auth_url="http://x", username="u", key="k")
+    choice = SwiftStorage(container=container, account=account, segment_bytes=1)
+    request = InfoRequest(storage=choice, list_backups=False, only_named=wanted == "named")
+    cluster = _Cluster()
+    report = InfoAction(request=request, storage=cluster, catalog=Catalog(cluster, "tar")).run()
+    assert [one["container"] for one in report.document["containers"]] == shown
