@@ -108,6 +108,15 @@ def _token_required(application: "WSGIApplication", conf: cfg.ConfigOpts) -> "WS
     return guard
 
 
+def login_objection(conf: cfg.ConfigOpts) -> str | None:
+    """Why the service itself cannot log in as configured; None if it may try, or need not."""
+    if conf.auth_strategy != "keystone":
+        return None
+    from freezer_api.identity.keystone_trusts import objection_to  # noqa: PLC0415 - see _trusts
+
+    return objection_to(conf, "keystone_authtoken")
+
+
 def _trusts(conf: cfg.ConfigOpts) -> Trusts:
     if conf.auth_strategy != "keystone":
         return NoTrusts()

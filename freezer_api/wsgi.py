@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oslo_config import cfg
-from oslo_log import log
 
 from freezer_api import conf as options
 from freezer_api.assembly import (
@@ -98,7 +97,7 @@ def configured_metrics() -> "WSGIApplication":
 def configured_application() -> "WSGIApplication":
     """The application as the environment and the files want it."""
     conf = _configured()
-    log.setup(conf, "freezer-api")
+    options.start_log(conf)
     folder = _metrics_folder()
     # Without a folder nobody can say which other processes there are: each search then asks.
     freshness = None if folder is None else freshness_from(folder)

@@ -13,9 +13,10 @@ from oslo_config import cfg
 from oslo_log import log
 
 from freezer_api import conf as options
-from freezer_api.assembly import store_from
+from freezer_api.assembly import login_objection, store_from
 from freezer_api.cli.workers import CannotStart, listening, serve
 from freezer_api.errors import StoreUnavailable
+from freezer_api.policies.file import PolicyFileInvalid, policy_file, unknown_rules
 
 LOG = log.getLogger(__name__)
 
@@ -44,9 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return WRONG_REQUEST if stop.code else DONE
     try:
         host = _host(conf)
+        _require_usable(conf)
         _require_ready(conf)
         listener = listening(host, conf.bind_port)
         return serve(conf, listener, lambda: _reloaded(conf, arguments))
+    except (options.ConfigurationInvalid, PolicyFileInvalid) as error:
+        return _complain(error, WRONG_REQUEST)
     except (CannotStart, StoreUnavailable) as error:
         return _complain(error, CANNOT_START)
 
@@ -56,13 +60,17 @@ def _load(argv: Sequence[str]) -> cfg.ConfigOpts:
     if not (conf.log_file or conf.log_dir or conf.use_syslog or conf.use_journal):
         # Standard output belongs to the line that says where the service is.
         conf.set_default("use_stderr", default=True)
-    log.setup(conf, "freezer-api")
+    options.start_log(conf)
     return conf
 
 
 def _reloaded(conf: cfg.ConfigOpts, argv: Sequence[str]) -> cfg.ConfigOpts:
-    """The options as they are now. Raises CannotStart for a change that needs a start."""
+    """The options as they are now. Raises CannotStart for a change that needs a start.
+
+    And what `_load` and `_require_usable` raise.
+    """
     fresh = _load(argv)
+    _require_usable(fresh)
     if fresh.auth_strategy != conf.auth_strategy:
         # The address that is listened on was judged with the strategy of the start.
         raise CannotStart("A change of auth_strategy needs a restart")
@@ -99,6 +107,16 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _require_usable(conf: cfg.ConfigOpts) -> None:
+    """Look at what the first request would find out. Raises ConfigurationInvalid, PolicyFileInvalid."""
+    path = policy_file(conf)
+    if path is not None:
+        unknown_rules(path)
+    objection = login_objection(conf)
+    if objection is not None:
+        raise options.ConfigurationInvalid(f"[keystone_authtoken] cannot be used: {objection}")
 
 
 def _require_ready(conf: cfg.ConfigOpts) -> None:

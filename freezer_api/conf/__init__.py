@@ -74,9 +74,17 @@ def load(
             default_config_dirs=[],
         )
         _read_all(conf)
-    except cfg.Error as error:
+    except (cfg.Error, OSError, UnicodeDecodeError) as error:
         raise ConfigurationInvalid(f"The configuration cannot be used: {error}") from error
     return conf
+
+
+def start_log(conf: cfg.ConfigOpts) -> None:
+    """Write the log as the options want it. Raises ConfigurationInvalid where that cannot be."""
+    try:
+        log.setup(conf, "freezer-api")
+    except (OSError, log.LogConfigError) as error:
+        raise ConfigurationInvalid(f"The log cannot be written as configured: {error}") from error
 
 
 def _read_all(conf: cfg.ConfigOpts) -> None:

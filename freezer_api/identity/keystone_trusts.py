@@ -135,6 +135,14 @@ class KeystoneTrusts:
         raise _refusal(answer, context, roles)
 
 
+def objection_to(conf: cfg.ConfigOpts, section: str) -> str | None:
+    """Why nobody can log in with the section as it is written; None if one may try.
+
+    Nobody is asked. A section without auth_type is left to who reads it.
+    """
+    return _ServiceUser(conf, section).objection()
+
+
 class _ServiceUser:
     """The user of the section, and its line to Keystone."""
 
@@ -142,6 +150,14 @@ class _ServiceUser:
         self._conf = conf
         self._section = section
         self._opened: Session | None = None
+
+    def objection(self) -> str | None:
+        """See objection_to."""
+        try:
+            loading.load_auth_from_conf_options(self._options(), self._section)
+        except exceptions.AuthPluginException as error:
+            return str(error)
+        return None
 
     def user_id(self) -> str:
         """Its id: that of the trustee. Raises MissingCredential, KeystoneUnavailable."""

@@ -8,6 +8,7 @@ from oslo_policy import opts, policy
 from freezer_api.errors import AccessForbidden
 from freezer_api.identity.context import Context
 from freezer_api.policies import list_rules
+from freezer_api.policies.file import PolicyFileInvalid
 
 REMEMBERED_SECONDS = 1.0
 """How long a decision holds: one takes the library 0.3 ms, more than a list of ten jobs takes in
@@ -30,7 +31,10 @@ class Enforcer:
         self._remembered_until = 0.0
 
     def allows(self, context: Context, rule: str) -> bool:
-        """Whether the rule lets the caller act in the project of the request."""
+        """Whether the rule lets the caller act in the project of the request.
+
+        Raises PolicyFileInvalid while the file cannot be read: nobody is let in by other rules.
+        """
         now = self._seconds()
         if now >= self._remembered_until or len(self._remembered) >= _MOST_REMEMBERED:
             # A new dictionary: another thread may be filling the old one.
@@ -60,6 +64,10 @@ class Enforcer:
             return bool(self._policy.enforce(rule, {"project_id": context.project_id}, credentials))
         except policy.InvalidScope:
             return False
+        except (OSError, ValueError) as error:
+            # The file changed under the running service, and nobody knows who may do what.
+            reason = " ".join(str(error).split())
+            raise PolicyFileInvalid(f"The policy file cannot be used: {reason}") from error
 
 
 def sample_enforcer() -> policy.Enforcer:

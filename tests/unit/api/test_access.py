@@ -16,6 +16,7 @@ from freezer_api.identity.middleware import confirmed_identity
 from freezer_api.identity.trusts import NoTrusts
 from freezer_api.policies import list_rules
 from freezer_api.policies.enforcer import REMEMBERED_SECONDS, Enforcer, sample_enforcer
+from freezer_api.policies.file import PolicyFileInvalid
 from tests.access.matrix import Cloud, Row, cells
 from tests.fakes.api_world import Caller, World, job_body, make_world
 
@@ -157,6 +158,18 @@ class TestEnforcer:
         now[0] += REMEMBERED_SECONDS
         assert enforcer.allows(self.context("member"), "jobs:get_all")
         assert not enforcer.allows(self.context("auditor"), "jobs:get_all")
+
+    def test_a_file_that_breaks_meanwhile_lets_nobody_in(self, tmp_path: Path) -> None:
+        policy = tmp_path / "policy.yaml"
+        policy.write_text('"jobs:get_all": "role:member"\n')
+        now = [0.0]
+        enforcer = Enforcer(enforcing(tmp_path, policy), lambda: now[0])
+        assert enforcer.allows(self.context("member"), "jobs:get_all")
+        policy.write_text("{ no yaml: [")
+        os.utime(policy, (2**31, 2**31))
+        now[0] += REMEMBERED_SECONDS
+        with pytest.raises(PolicyFileInvalid, match=r"^The policy file cannot be used: [^\n]*$"):
+            enforcer.allows(self.context("member"), "jobs:get_all")
 
     def test_a_decision_is_for_one_caller_and_project(self) -> None:
         conf = options.load([], prog="freezer-api", config_files=[])

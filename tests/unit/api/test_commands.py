@@ -78,6 +78,12 @@ class TestOptions:
         with pytest.raises(StoreUnavailable, match="give one of them"):
             store_from(loaded(tmp_path, f"{text}api_key = k\n"))
 
+    def test_a_folder_or_no_text_is_no_file(self, tmp_path: Path) -> None:
+        (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+        for path in (tmp_path, tmp_path / "binary"):
+            with pytest.raises(ConfigurationInvalid):
+                options.load(["--config-file", str(path)], prog="freezer-api")
+
     def test_missing_file(self) -> None:
         with pytest.raises(ConfigurationInvalid):
             options.load(["--config-file", "/nonexistent"], prog="freezer-api")
@@ -132,6 +138,27 @@ class TestServe:
     ) -> None:
         assert main(["--version"]) == 0
         assert capsys.readouterr().out.strip() == version("freezer")
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("log_file = /nonexistent/folder/api.log\n", "/nonexistent/folder/api.log"),
+            ("log_config_append = /nonexistent/log.ini\n", "/nonexistent/log.ini"),
+            ("[keystone_authtoken]\nauth_type = nosuch\n", "nosuch"),
+            ("[keystone_authtoken]\nauth_type = password\n", "auth_url"),
+            ("[oslo_policy]\npolicy_file = {folder}/some.conf\n", "policy file"),
+        ],
+    )
+    def test_what_the_first_request_would_find_out(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, told: str
+    ) -> None:
+        config = tmp_path / "some.conf"
+        config.write_text("[DEFAULT]\n" + text.format(folder=tmp_path))
+        assert serve.main(["--config-file", str(config)]) == 2
+        printed = capsys.readouterr().err
+        assert "freezer-api: " in printed
+        assert told in printed
+        assert "Traceback" not in printed
 
     def test_wrong_configuration(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert serve.main(["--config-file", "/nonexistent"]) == 2
