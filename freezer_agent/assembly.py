@@ -18,6 +18,7 @@ from freezer_agent.actions.prune import PruneAction
 from freezer_agent.actions.reading import Reader
 from freezer_agent.actions.restore import RestoreAction
 from freezer_agent.actions.restore_any import RestoreFromAny, StoredCopy
+from freezer_agent.actions.restore_aside import RestoreAside
 from freezer_agent.actions.several import BackupToSeveral, EachStorage, NearestStorage
 from freezer_agent.actions.verify import VerifyAction
 from freezer_agent.catalog.backup import BackupName
@@ -89,7 +90,8 @@ def make_action(request: Request, world: World) -> Action:
         case BackupRequest():
             action = _backup(request, world)
         case RestoreRequest():
-            action = _restore(request, world, [request.storage])
+            make = partial(_restore, world=world, choices=[request.storage])
+            action = _aside(request, make, world)
         case PruneRequest():
             action = _prune(request, world)
         case RekeyRequest():
@@ -152,7 +154,7 @@ def _several(several: SeveralRequest, world: World) -> Action:
         case BackupRequest() as backup:
             return _backup_to_several(several, backup, world)
         case RestoreRequest() as restore:
-            return _restore_from_any(several, restore, world)
+            return _aside(restore, partial(_restore_from_any, several, world=world), world)
         case CommandRequest() as command:
             return make_action(command, world)
         case FilesRequest() as files:
@@ -252,6 +254,20 @@ def _restore_from_any(
         names=_names(request.set_name),
         copies=copies,
         removal=removal,
+    )
+
+
+def _aside(
+    request: RestoreRequest, make: Callable[[RestoreRequest], Action], world: World
+) -> Action:
+    """The restore, beside its target where that is asked for."""
+    if not request.aside or request.dry_run:
+        return make(request)
+    return RestoreAside(
+        target=request.target,
+        overwrite=request.overwrite,
+        restore_into=lambda folder: make(replace(request, target=folder)),
+        suffix=world.random_bytes(4).hex(),
     )
 
 

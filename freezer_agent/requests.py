@@ -209,6 +209,7 @@ class RestoreRequest:
     includes: tuple[str, ...] = ()
     removal: RemovalRule | None = None
     dry_run: bool = False
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,17 @@ from freezer_model.instants import to_epoch
 log = logging.getLogger(__name__)
 
 
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """TargetNotEmpty if something is there that may not be touched."""
+    if overwrite or not target.exists():
+        return
+    if any(target.iterdir()):
+        raise TargetNotEmpty(
+            f"{str(target)!r} is not empty: give --overwrite to restore over what is there, "
+            "or another --restore-abs-path",
+        )
+
+
 class RestoreAction:
     """Restore a file tree as it was at a moment.
 
@@ -68,7 +79,7 @@ class RestoreAction:
         started_at = self._clock()
         notes = SourceNotes()
         with self._storage:
-            self._check_target()
+            check_target(request.target, overwrite=request.overwrite or request.dry_run)
             chain = wanted_chain(self._catalog, self._names, at=request.at, session=request.session)
             chosen = self._restore(chain, notes)
             self._compare_checksum()
@@ -97,16 +108,6 @@ class RestoreAction:
             },
             warnings=warnings,
         )
-
-    def _check_target(self) -> None:
-        target = self._request.target
-        if self._request.overwrite or self._request.dry_run or not target.exists():
-            return
-        if any(target.iterdir()):
-            raise TargetNotEmpty(
-                f"{str(target)!r} is not empty: give --overwrite to restore over what is there, "
-                "or another --restore-abs-path",
-            )
 
     def _restore(self, chain: Sequence[Backup], notes: SourceNotes) -> int | None:
         """Restore all of it, or what was chosen; of that, how many names."""

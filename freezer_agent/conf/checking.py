@@ -158,6 +158,7 @@ class _Checker:
             includes=self._includes(),
             removal=self._removal(),
             dry_run=options["dry_run"],
+            aside=options["restore_aside"],
         )
 
     def _includes(self) -> tuple[str, ...]:
@@ -165,6 +166,10 @@ class _Checker:
         if includes and self._options["consistency_checksum"]:
             self._reasons.append(
                 "--consistency-checksum is that of everything: leave --include out"
+            )
+        if includes and self._options["restore_aside"]:
+            self._reasons.append(
+                "--restore-aside takes the place of everything: leave it or --include out"
             )
         return includes
 

@@ -104,6 +104,12 @@ RESTORE_OPTIONS = (
         help="Restore into a directory that is not empty. Files there that the backup does not "
         "have may be removed.",
     ),
+    cfg.BoolOpt(
+        "restore-aside",
+        default=False,
+        help="Restore into a directory beside the target, and put it in the place of the target "
+        "when all is there: after an error the target is as it was. Takes room for both.",
+    ),
     cfg.StrOpt(
         "consistency-checksum",
         metavar="SHA256",
