@@ -24,6 +24,7 @@ from freezer_agent.storage_choices import (
 )
 
 _PREFIX = "freezer_"
+_MOST_SEGMENT_BYTES = 5 << 30
 _NOTHING_LOCAL = (
     "to keep backups in a directory, or on a mounted file server, give --storage local --container "
     "DIRECTORY"
@@ -60,6 +61,8 @@ class StorageChecker:
             self._refuse("--container is empty: give the directory, container or bucket")
         if not in_folders and {".", ".."} & set(container.split("/")):
             self._refuse(f'--container {container!r} has a part "." or "..", which servers remove')
+        if not in_folders and self._options["max_segment_size"] > _MOST_SEGMENT_BYTES:
+            self._refuse("--max-segment-size is more than the 5 GiB that such servers take at once")
         match kind:
             case StorageKind.LOCAL:
                 return self._local(container)

@@ -238,6 +238,7 @@ def test_an_osrc_file_that_needs_a_shell_is_refused(tmp_path: Path, raw: str) ->
         ([*S3], "storage s3 needs --secret-key-file (or SECRET_KEY), --endpoint (or ENDPOINT"),
         ([*S3, "--secret-key", "x"], "storage s3 needs --endpoint (or ENDPOINT"),
         (["--storage", "local", "-C", "open"], "is no directory"),
+        ([*S3, "--secret-key=x", "--endpoint=http://x", "-M", "5368709121"], "5 GiB"),
         ([*S3, "--secret-key=x", "--endpoint=http://x", "-C", "a/../b"], 'has a part "." or ".."'),
         ([*S3, "--secret-key", "x", "--endpoint", "there"], "is no URL"),
         ([*SWIFT], "the environment does not have"),
