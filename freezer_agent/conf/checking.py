@@ -303,8 +303,13 @@ class _Checker:
 
     def _check_report_place(self) -> None:
         given = self._options["metadata_out"]
-        if given and given != "-" and not self._path(given).parent.is_dir():
+        if not given or given == "-":
+            return
+        path = self._path(given)
+        if not path.parent.is_dir():
             self._reasons.append(f"--metadata-out {given!r}: there is no such directory")
+        elif path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+            self._reasons.append(f"--metadata-out {given!r} cannot be written by this user")
 
     def _set_name(self) -> SetName:
         options = self._options

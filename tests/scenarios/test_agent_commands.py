@@ -218,9 +218,12 @@ def test_a_table_is_for_people(agent: AgentCommand, source: Path) -> None:
 
 def test_a_report_that_cannot_be_written_is_an_error(agent: AgentCommand, source: Path) -> None:
     words = [*agent.storage, "-F", source, "--nosync", "--metadata-out"]
-    ended = agent.run(*words, source)
+    ended = agent.run(*words, "/dev/full")
     assert ended.status == 1
     assert "the action is done, but its report" in ended.stderr
+    ended = agent.run(*words, source, "-N", "never made")
+    assert ended.status == 1
+    assert "cannot be written by this user" in ended.stderr
     ended = agent.run(*words, "/dev/null/x", "-N", "never made")
     assert ended.status == 1
     assert "no such directory" in ended.stderr

@@ -231,6 +231,8 @@ WRONG = [
     (["--action", "restore", "--mode", "nova"], "mode nova"),
     (["--action", "admin", "--engine", "rsync"], "engine rsync"),
     (["--action", "restore", "--nova-inst-id", "x"], "--nova-inst-id"),
+    (["-F", "source", "--metadata-out", "source"], "cannot be written"),
+    (["-F", "source", "--metadata-out", "missing/x"], "no such directory"),
     (["-F", "source", "-N", "x" * 251, "--hostname", "host"], "more than 255 bytes"),
     (["-F", "source", "--mysql-conf", "x"], "--mysql-conf"),
     (["-F", "source", "--upload-limit", "0"], "--upload-limit 0 would never end"),
