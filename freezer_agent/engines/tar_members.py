@@ -6,7 +6,7 @@ arithmetic; about 3 microseconds go to each member.
 
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import NamedTuple
 
@@ -52,7 +52,7 @@ class Extent(NamedTuple):
 class Member:
     """One member: its header and what the extensions in front of it say."""
 
-    __slots__ = ("_extensions", "_header", "extent", "is_cut", "kind", "size_bytes")
+    __slots__ = ("_extensions", "_header", "_records", "extent", "is_cut", "kind", "size_bytes")
 
     def __init__(
         self, header: bytes, extensions: dict[int, bytes], start: int, *, is_cut: bool
@@ -68,6 +68,7 @@ class Member:
         self.is_cut = is_cut
         self._header = header
         self._extensions = extensions
+        self._records: Mapping[bytes, bytes] | None = None
         self.size_bytes = self._size()
 
     @property
@@ -124,10 +125,15 @@ class Member:
         except ValueError:
             raise Damaged("the archive holds a member with a time that is no number") from None
 
-    def records(self) -> dict[bytes, bytes]:
+    def records(self) -> Mapping[bytes, bytes]:
         """The pax records of the member; the last one of a key counts."""
+        if self._records is None:
+            self._records = self._parsed_records()
+        return self._records
+
+    def _parsed_records(self) -> Mapping[bytes, bytes]:
         raw = self._extensions.get(ord("x"), b"")
-        records = {}
+        records: dict[bytes, bytes] = {}
         at = 0
         while at < len(raw):
             match = _PAX_RECORD.match(raw, at)

@@ -29,10 +29,13 @@ class ShapeCheck:
         """The member's name below the top, b"" for the top itself. Damaged for a hostile one."""
         if member.is_cut:
             raise hostile(b"?", "has a header of more than 64 MiB")
-        name = inside(member.name)
+        raw = member.name
+        name = inside(raw)
         if member.kind is Kind.DIRECTORY:
             self._check_directory(name, member)
         else:
+            if member.kind is Kind.FILE and raw.endswith(b"/"):
+                raise hostile(name, "is a file with the name of a directory")
             self._check_other(name, member)
         self._is_first = False
         return name
@@ -61,8 +64,6 @@ class ShapeCheck:
         self._check_parent(name)
         if name in self._directories:
             raise hostile(name, "is a directory and something else")
-        if member.kind is Kind.FILE and member.name.endswith(b"/"):
-            raise hostile(name, "is a file with the name of a directory")
         if member.directory_records:
             raise hostile(name, "has the records of a directory but is none")
         if member.kind is Kind.HARD_LINK:
