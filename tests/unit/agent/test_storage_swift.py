@@ -1,6 +1,8 @@
 """Bad days of the swift storage, large objects, and trees of former releases, on a real Swift."""
 
+import io
 import os
+import tarfile
 import tracemalloc
 import uuid
 from collections.abc import Callable, Iterator
@@ -10,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import requests
 import swiftclient.client
 from keystoneauth1.identity.v3 import Password
 from keystoneauth1.session import Session
@@ -354,6 +357,30 @@ class TestBadDays:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda key: storage._put(key, Pieces([b"x"])), wanted[1:]))
         assert keys_of(storage) == wanted
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(1200)
+    @pytest.mark.parametrize("server", ["slo"], indirect=True)
+    def test_more_than_ten_thousand_objects_are_listed_and_removed(self, make: Make) -> None:
+        """A cluster gives and deletes so many in several pages; they come in by one archive."""
+        storage = make()
+        storage.write("first", [b"makes the container"])
+        wanted = [f"many/{number:05}" for number in range(10_100)]
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for name in wanted:
+                tar.addfile(tarfile.TarInfo(name))
+        access = storage._account.access()
+        answer = requests.put(
+            f"{access.url}/backups?extract-archive=tar",
+            data=archive.getvalue(),
+            headers={"X-Auth-Token": access.token, "Accept": "application/json"},
+            timeout=1000,
+        )
+        assert answer.json()["Number Files Created"] == len(wanted), answer.text
+        assert [one.key for one in storage.list("many")] == wanted
+        storage._objects.remove([storage._name(key) for key in wanted])
+        assert keys_of(storage) == ["first"]
 
     def test_names_of_segments_and_claims_are_no_keys(self, make: Make) -> None:
         for key in ("a/segments/00000001", "segments/00000000", "a/.freezer-incomplete-x"):
