@@ -1,6 +1,7 @@
 """The agent is killed at random moments; no backup is lost, and none is half.
 
-FREEZER_FAULT_SEED chooses other moments; a failure tells seed and number of its moment.
+FREEZER_FAULT_SEED chooses other moments; a failure tells seed and number of its moment. Many moments
+can be tried in pieces: FREEZER_FAULT_MOMENTS of them with one seed, and as many with the next.
 """
 
 import os
