@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from oslo_config import cfg
 
 from freezer_api import conf as options
-from freezer_api.assembly import store_from
+from freezer_api.assembly import login_objection, store_from
 from freezer_api.conf.outdated import outdated_options
 from freezer_api.errors import StoreUnavailable
 from freezer_api.policies.file import PolicyFileInvalid, policy_file, unknown_rules
@@ -127,10 +127,14 @@ def _policy_finding(conf: cfg.ConfigOpts) -> Finding:
 
 
 def _configuration_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+    objection = login_objection(conf)
+    if objection is not None:
+        details = f"[keystone_authtoken] cannot be used: {objection}"
+        yield Finding(check="Configuration", verdict=Verdict.FAILURE, details=details)
     warnings = list(_configuration_warnings(conf))
     for warning in warnings:
         yield Finding(check="Configuration", verdict=Verdict.WARNING, details=warning)
-    if not warnings:
+    if not warnings and objection is None:
         yield Finding(check="Configuration", verdict=Verdict.SUCCESS, details="No objections")
 
 

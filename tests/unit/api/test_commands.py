@@ -203,6 +203,17 @@ class TestStatus:
         assert status.main(["--config-file", str(config), "upgrade", "check"]) == 0
         assert "Document store: Success" in capsys.readouterr().out
 
+    def test_a_login_that_cannot_be_used(
+        self, config: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        manage.main(["--config-file", str(config), "db", "sync"])
+        login = "[keystone_authtoken]\nauth_type = password\n"
+        config.write_text(config.read_text().replace("noauth", "keystone") + login)
+        capsys.readouterr()
+        code, report = self.run(config, capsys)
+        assert code == 2
+        assert "auth_url" in report["checks"][-1]["details"]
+
     def test_store_away(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
         def away(_conf: cfg.ConfigOpts) -> MemoryStore:
             raise StoreUnavailable("Nobody answers at es.example.org")
