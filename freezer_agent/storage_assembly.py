@@ -267,7 +267,8 @@ def _keystone(account: KeystoneAccount) -> "tuple[Login, str]":
     try:
         credentials = Credentials.from_mapping(account.values)
     except CredentialsMissing as error:
-        raise RequestInvalid([f"storage swift: {error}"]) from error
+        names = ", ".join(error.missing)
+        raise RequestInvalid([f"storage swift cannot log in at Keystone: set {names}"]) from error
     login = KeystoneLogin(
         keystone_session(credentials),
         interface=credentials.endpoint_type,

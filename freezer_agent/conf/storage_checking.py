@@ -24,6 +24,7 @@ from freezer_agent.storage_choices import (
 )
 
 _PREFIX = "freezer_"
+_UNKNOWN = "unknown"
 _MOST_SEGMENT_BYTES = 5 << 30
 _NOTHING_LOCAL = (
     "to keep backups in a directory, or on a mounted file server, give --storage local --container "
@@ -181,7 +182,7 @@ class StorageChecker:
             return read_osrc(self._path(given))
         except RequestInvalid as error:
             self._reasons += [f"{self._where}{reason}" for reason in error.reasons]
-            return {"OS_AUTH_URL": "unknown"}
+            return {"OS_AUTH_URL": _UNKNOWN}
 
     def _account(self, values: Mapping[str, str]) -> SwiftAccountChoice:
         options = self._options
@@ -195,6 +196,8 @@ class StorageChecker:
                 f"storage swift needs OS_AUTH_URL and the other OS_* values, which {source} does "
                 f"not have; {_NOTHING_LOCAL}",
             )
+        elif not auth_url.startswith(("http://", "https://")) and auth_url != _UNKNOWN:
+            self._refuse(f"OS_AUTH_URL {auth_url!r} is no URL: it begins with https:// or http://")
         version = values.get("OS_IDENTITY_API_VERSION") or values.get("OS_AUTH_VERSION", "")
         if options.is_given("os_identity_api_version"):
             version = options["os_identity_api_version"]

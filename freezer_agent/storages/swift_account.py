@@ -64,7 +64,10 @@ class KeystoneLogin:
                 service_type="object-store", interface=self._interface, region_name=self._region
             )
         except keystoneauth1.exceptions.ConnectFailure as error:
-            raise StorageUnavailable(f"Keystone cannot be reached: {error}") from error
+            # The rest is the library's view of its own inside.
+            what, inner = str(error).partition(": HTTP")[0], error.__cause__ or error.__context__
+            why = f": {_reason(inner)}" if inner else ""
+            raise StorageUnavailable(f"Keystone cannot be reached: {what}{why}") from error
         except keystoneauth1.exceptions.HttpServerError as error:
             raise StorageUnavailable(f"Keystone failed: {error}") from error
         except keystoneauth1.exceptions.ClientException as error:

@@ -257,6 +257,12 @@ def test_what_is_missing_is_told(tmp_path: Path, words: list[str], reason: str) 
     assert reason in reasons[0]
 
 
+def test_an_address_of_keystone_that_is_no_url_is_refused(tmp_path: Path) -> None:
+    _, reasons = found(tmp_path, *SWIFT, environment={**KEYSTONE, "OS_AUTH_URL": "keystone:5000"})
+    (reason,) = reasons
+    assert "OS_AUTH_URL 'keystone:5000' is no URL" in reason
+
+
 def test_no_secret_is_in_a_representation(tmp_path: Path) -> None:
     choices = [
         choice_of(tmp_path, *SSH, "--ssh-password", "hidden"),
