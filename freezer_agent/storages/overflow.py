@@ -6,15 +6,19 @@ from collections import deque
 
 from freezer_agent.errors import StorageUnavailable
 
+_SPARED_BYTES = 256 * 1024 * 1024
+
 
 class Overflow:
     """First in, first out, in a file without a name that nobody else can open.
 
-    Its room is used again when everything has been taken. Without `limit_bytes` nothing fits.
+    Its room is used again when everything has been taken. Without `limit_bytes` nothing fits, and
+    `spared_bytes` of the disk are left to everybody else.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, spared_bytes: int = _SPARED_BYTES) -> None:
         self._limit_bytes = limit_bytes
+        self._spared_bytes = spared_bytes
         self._sizes: deque[int] = deque()
         self._descriptor: int | None = None
         self._written = self._taken = 0
@@ -33,6 +37,8 @@ class Overflow:
             if self._descriptor is None:
                 with tempfile.TemporaryFile(prefix="freezer-", buffering=0) as file:
                     self._descriptor = os.dup(file.fileno())
+            if self._free_bytes(self._descriptor) < self._spared_bytes:
+                return False
             if os.pwrite(self._descriptor, piece, self._written) < len(piece):
                 return False
         except OSError:
@@ -60,3 +66,7 @@ class Overflow:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def _free_bytes(self, descriptor: int) -> int:
+        told = os.fstatvfs(descriptor)
+        return told.f_bavail * told.f_frsize

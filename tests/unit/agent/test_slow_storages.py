@@ -195,6 +195,12 @@ def test_overflow_gives_back_what_it_took_in_order() -> None:
     assert not overflow
 
 
+def test_overflow_leaves_others_some_of_the_disk() -> None:
+    overflow = Overflow(10 * MIB, spared_bytes=1 << 60)
+    assert not overflow.put(b"x")
+    overflow.close()
+
+
 def test_overflow_that_the_disk_does_not_take_is_no_error() -> None:
     overflow = Overflow(10 * MIB)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
