@@ -86,6 +86,7 @@ class JobRuns:
             self._known.touch(known)
         result = RunResult(job=job, result=JobResult.FAIL, error="the run could not be begun")
         try:
+            self._require_turn(job_id)
             with self._ownership.running(job_id):
                 result = self._run(known, job, run)
         except (HeldElsewhere, CoordinationUnavailable) as error:
@@ -104,6 +105,15 @@ class JobRuns:
                 self._watch.run_ended(
                     known.job, result.result, error=result.error, exit_code=result.exit_code
                 )
+
+    def _require_turn(self, job_id: str) -> None:
+        """Raises HeldElsewhere if the job has another owner by now, CoordinationUnavailable.
+
+        Since the last tick another scheduler may have joined and have run it for this very instant.
+        """
+        self._ownership.refresh()
+        if not self._ownership.owns(job_id):
+            raise HeldElsewhere(f"another scheduler of this client owns job {job_id} now")
 
     def end_agents_of(self, lost: Sequence[UnfinishedRun]) -> None:
         """End what is left of the agents of an earlier life; those that do not obey are killed."""
@@ -130,6 +140,10 @@ class JobRuns:
         ended = self._records.lost(lost, state.error, now) if lost.run_id else None
         job = Job.from_document({"job_id": lost.job_id})
         self._watch.run_ended(job, JobResult.FAIL, error=state.error)
+        if ended is not None and self._records.alone_by_lock:
+            # Another scheduler may have run the job since: how it stands is no longer ours to say.
+            self._reports.run_end(ended)
+            return
         self._reports.state(lost.job_id, state, consumed=False, ended=ended)
         self._journal.end(lost.job_id)
 
@@ -245,16 +259,29 @@ class JobRuns:
         return None if record is None else self._records.ended(record, result, self._clock())
 
     def _leave(self, known: Known) -> None:
-        """Another scheduler runs the job now, and reports of it: say nothing, wait for the next time."""
+        """Another scheduler runs the job now, and reports of it: say nothing, wait for the next time.
+
+        If it holds the job's lock, the job is taken up anew when that run has ended: an instant that
+        fell into it is not forgotten.
+        """
+        job_id = known.job.job_id
+        held = self._is_held_elsewhere(job_id)
         with self._known.lock:
-            job_id = known.job.job_id
             known.run, known.record, known.elsewhere = None, None, False
             known.status, known.event = JobStatus.SCHEDULED, JobEvent.NONE
             with suppress(JournalUnusable):
                 self._journal.end(job_id)
-            if self._is_exhausted(known):
+            if held:
+                self._timetable.disarm(job_id)
+            if held or self._is_exhausted(known):
                 self._known.drop(job_id)
             self._known.idle.notify_all()
+
+    def _is_held_elsewhere(self, job_id: str) -> bool:
+        try:
+            return self._ownership.runs_elsewhere(job_id)
+        except CoordinationUnavailable:
+            return False
 
     def _is_exhausted(self, known: Known) -> bool:
         if self._stopping:

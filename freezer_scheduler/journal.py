@@ -157,6 +157,11 @@ class Journal:
         rows = self._rows("SELECT due_at FROM runs WHERE job_id = ?", job_id)
         return from_epoch(rows[0][0]) if rows else None
 
+    def last_begin_at(self, job_id: str) -> datetime | None:
+        """When the job's last run began."""
+        rows = self._rows("SELECT started_at FROM runs WHERE job_id = ?", job_id)
+        return from_epoch(rows[0][0]) if rows else None
+
     def note_result(self, job_id: str, at: datetime, *, succeeded: bool) -> Health:
         """Remember a result; how the job was before."""
         with self._changing() as change:
@@ -220,6 +225,12 @@ class Journal:
             ).lastrowid
         return int(number or 0)
 
+    def post_end(self, kind: str, job_id: str, content: Mapping[str, Any]) -> int:
+        """Keep the report of a run's end: the job's run counts as ended from the same moment."""
+        with self._changing():
+            self.end(job_id)
+            return self.post(kind, job_id, content)
+
     def post_latest(
         self,
         kind: str,
@@ -236,8 +247,7 @@ class Journal:
         """
         with self._changing() as change:
             if run_end is not None:
-                self.end(job_id)
-                self.post(run_end[0], job_id, run_end[1])
+                self.post_end(run_end[0], job_id, run_end[1])
             rows = list(
                 change.execute(
                     "SELECT number, content FROM outbox WHERE kind = ? AND job_id = ?",
@@ -275,6 +285,11 @@ class Journal:
         """The report has arrived, or never will."""
         with self._changing() as change:
             change.execute("DELETE FROM outbox WHERE number = ?", (number,))
+
+    def withdraw(self, kind: str, job_id: str) -> None:
+        """Send no report of this kind of the job that waits."""
+        with self._changing() as change:
+            change.execute("DELETE FROM outbox WHERE kind = ? AND job_id = ?", (kind, job_id))
 
     def has_letter(self, kind: str, job_id: str) -> bool:
         """Whether a report of this kind of the job waits."""

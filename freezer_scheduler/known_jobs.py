@@ -136,13 +136,15 @@ class KnownJobs:
         return [known.run for known in self.by_id.values() if known.run is not None]
 
     def _last_run_at(self, job: Job) -> datetime | None:
-        """The journal knows it, or else the document: another scheduler may have run the job."""
+        """The journal knows it, unless the document tells of a later run, by another scheduler."""
         try:
             known = self._journal.last_run_at(job.job_id)
+            begun_at = self._journal.last_begin_at(job.job_id)
         except JournalUnusable as error:
             log.warning("job %s: its last run is not known: %s", job.job_id, error)
-            known = None
+            known = begun_at = None
         started = job.state.time_started
-        if known is None and 0 < started <= to_epoch(self._clock()):
+        latest = 0 if begun_at is None else to_epoch(begun_at)
+        if latest < started <= to_epoch(self._clock()):
             return from_epoch(started)
         return known

@@ -7,7 +7,7 @@ from typing import Any
 
 from freezer_model.clock import Clock
 from freezer_model.errors import FreezerError, InvalidDocument
-from freezer_model.job import Job, JobEvent, JobStatus
+from freezer_model.job import Job, JobEvent, JobResult, JobStatus
 from freezer_model.job_events import Step, take_event
 from freezer_scheduler.capabilities import refusal
 from freezer_scheduler.errors import (
@@ -283,7 +283,7 @@ class Poller:
         match command:
             case Take(job=job, event=event):
                 log.info("job %s is new: %s", job.job_id, job.description or "no description")
-                known = Known(job=job, status=JobStatus.STOP, told=job.state)
+                known = Known(job=_accounted(job), status=JobStatus.STOP, told=job.state)
                 self._known.by_id[job.job_id] = known
                 self._act(known, event, asked=job.state.event is not JobEvent.NONE)
             case Adopt(job=job, schedule_changed=changed):
@@ -327,3 +327,10 @@ class Poller:
         elif self._runs.board_away and not reason:
             log.info("Jobs can be read again")
         self._runs.board_away = bool(reason)
+
+
+def _accounted(job: Job) -> Job:
+    """The job that is taken up; one that seems to run was left so by a scheduler that died."""
+    if job.state.status is not JobStatus.RUNNING:
+        return job
+    return job.with_state(result=JobResult.FAIL, error="lost: the scheduler died during the run")

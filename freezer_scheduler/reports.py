@@ -107,6 +107,18 @@ class Reports:
             return
         self._tell()
 
+    def run_end(self, ended: JobRun) -> None:
+        """Tell how a run ended, and nothing of how its job stands now, nor of how it stood before."""
+        try:
+            self._journal.withdraw(STATE, ended.job_id)
+            self._journal.post_end(RUN_END, ended.job_id, ended.to_document())
+        except JournalUnusable as error:
+            log.warning("job %s: a report could not be kept: %s", ended.job_id, error)
+            with suppress(BoardUnavailable, BoardRefused):
+                self._board.end_run(ended)
+            return
+        self._tell()
+
     def backup(self, job_id: str, record: Mapping[str, Any]) -> None:
         """Hand in the metadata of a backup."""
         self._post(BACKUP, job_id, {**record, "job_id": job_id})

@@ -102,15 +102,17 @@ class Oracle:
 
     def begun(self, run: RealRun) -> None:
         """A run begins: never twice for one instant, never before the last one has ended."""
-        former = self.by_job.setdefault(run.job_id, [])
+        known = self.by_job.setdefault(run.job_id, [])
+        former, is_new = known[:], run.run_id not in self.runs
+        # Noted first: its end is written down also if this must not be.
+        known.append(run)
+        self.runs[run.run_id] = run
         if former and former[-1].ended_at is None:
             raise Violation(f"{run} begins in the midst of {former[-1]}")
         if any(one.due_at == run.due_at for one in former):
             raise Violation(f"{run}: its instant had a run already")
-        if run.run_id in self.runs:
+        if not is_new:
             raise Violation(f"{run}: its id is not new")
-        former.append(run)
-        self.runs[run.run_id] = run
 
     def ended(self, run_id: str, told: Mapping[str, Any], at: datetime) -> None:
         """The end of a run was written down: what it says is what the agents did."""

@@ -12,7 +12,7 @@ import pytest
 from tests.simulation.fleet import Figures, Fleet, Size
 
 SMALL = Size(nodes=3, pairs=1, days=6, poll_seconds=3600, crashes_a_week=3.0)
-LARGE = Size(nodes=20, days=30, poll_seconds=3600)
+LARGE = Size(nodes=18, pairs=1, days=30, poll_seconds=3600)
 FLEETS = 50
 
 

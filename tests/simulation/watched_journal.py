@@ -40,15 +40,20 @@ class WatchedJournal(Journal):
         with self._seen(lambda: self._witness.began(job_id, run_id, due_at or at)):
             super().begin(job_id, run_id, at, due_at)
 
-    def post_latest(  # type: ignore[override] # the same, in fewer words
-        self, *words: Any, run_end: tuple[str, Mapping[str, Any]] | None = None
-    ) -> int:
-        def tell() -> None:
-            if run_end is not None:
-                self._witness.ended(run_end[1])
+    def post_end(self, kind: str, job_id: str, content: Mapping[str, Any]) -> int:
+        part_of_another = self._depth > 0
+        self._after_commit = lambda: self._witness.ended(content)
+        try:
+            return super().post_end(kind, job_id, content)
+        finally:
+            if not part_of_another:
+                self._after_commit = None
 
-        with self._seen(tell):
-            return super().post_latest(*words, run_end=run_end)
+    def post_latest(self, *words: Any, **named: Any) -> int:
+        try:
+            return super().post_latest(*words, **named)
+        finally:
+            self._after_commit = None
 
     @contextmanager
     def _seen(self, tell: Callable[[], None]) -> Iterator[None]:

@@ -186,6 +186,7 @@ class World:
         self.threads: list[threading.Thread] = []
         self.numbers = itertools.count(1)
         self.ownership = HandOwnership()
+        self.shares = False
         self.watched = Watched()
         self.begin_life()
 
@@ -211,6 +212,7 @@ class World:
                 new_id=lambda: f"run{next(self.numbers)}",
                 scheduler="node",
                 seconds=300,
+                alone_by_lock=self.shares,
             ),
             clock=lambda: AT,
             rules=Rules(),
@@ -973,6 +975,50 @@ class TestSharing:
         assert world.agent.calls == []
         assert world.words() == before
 
+    def test_an_instant_in_the_run_of_another_is_caught_up_with_after_it(
+        self, world: World
+    ) -> None:
+        world.put(**HOURLY)
+        world.poller.tick()
+        world.ownership.elsewhere = {"a"}
+        begun = int(AT.timestamp()) - 600
+        world.put(**HOURLY, status="running", time_started=begun)
+        world.timetable.fire("a")
+        world.poller.tick()
+        assert not world.timetable.armed
+        world.ownership.elsewhere = set()
+        world.put(**HOURLY, status="scheduled", time_started=begun)
+        world.poller.tick()
+        assert world.timetable.last["a"] == AT - timedelta(minutes=10)
+
+    def test_a_run_is_left_to_a_new_owner_that_no_tick_has_shown_yet(self, world: World) -> None:
+        world.put(**HOURLY)
+        world.poller.tick()
+        world.ownership.others = {"a"}
+        world.timetable.fire("a")
+        assert world.agent.calls == []
+
+    def test_who_comes_back_says_nothing_of_a_job_that_another_runs(self, world: World) -> None:
+        world.shares = True
+        world.begin_life_again()
+        world.put(**HOURLY)
+        world.poller.tick()
+        world.begin_run()
+        world.ownership.elsewhere = {"a"}
+        world.put(**HOURLY, status="running", time_started=int(AT.timestamp()) + 1)
+        world.begin_life_again()
+        world.poller.tick()
+        assert world.words() == ("running", "", "")
+        assert world.of()["time_started"] == int(AT.timestamp()) + 1
+        assert world.board.runs["a"]["run1"].error.startswith("lost")
+        world.agent.go.set()
+
+    def test_a_job_that_a_dead_scheduler_left_running_has_failed(self, world: World) -> None:
+        world.put(**HOURLY, status="running")
+        world.poller.tick()
+        assert world.words() == ("scheduled", "", "fail")
+        assert world.of()["error"].startswith("lost")
+
     def test_while_owners_cannot_be_told_nothing_begins(self, world: World) -> None:
         world.put("a", **HOURLY)
         world.poller.tick()
@@ -989,6 +1035,13 @@ class TestSharing:
         assert world.timetable.history == ["b", "a"]
 
     def test_the_last_run_of_another_counts(self, world: World) -> None:
+        world.put(**HOURLY, time_started=int(AT.timestamp()) - 600)
+        world.poller.tick()
+        assert world.timetable.last["a"] == AT - timedelta(minutes=10)
+
+    def test_the_last_run_of_another_counts_more_than_an_older_one_here(self, world: World) -> None:
+        world.journal.begin("a", "old", AT - timedelta(days=7))
+        world.journal.end("a")
         world.put(**HOURLY, time_started=int(AT.timestamp()) - 600)
         world.poller.tick()
         assert world.timetable.last["a"] == AT - timedelta(minutes=10)
