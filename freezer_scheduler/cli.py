@@ -282,21 +282,18 @@ def _reread(call: _Call, scheduler: Runnable) -> None:
 
 
 def _stop(call: _Call) -> int:
-    return _signal(call, signal.SIGTERM, _STOP_TIMEOUT_SECONDS, if_nobody=_DONE)
+    return _signal(call, signal.SIGTERM, _STOP_TIMEOUT_SECONDS)
 
 
 def _reload(call: _Call) -> int:
-    return _signal(call, signal.SIGHUP, None, if_nobody=_FAILED)
+    return _signal(call, signal.SIGHUP, None)
 
 
-def _signal(
-    call: _Call, number: signal.Signals, timeout_seconds: float | None, *, if_nobody: int
-) -> int:
+def _signal(call: _Call, number: signal.Signals, timeout_seconds: float | None) -> int:
     try:
         signal_running(call.pid_file(), number, timeout_seconds=timeout_seconds)
     except NotRunning:
         _tell("Not Running")
-        return if_nobody
     except FreezerError as error:
         return _complain(str(error), _FAILED)
     return _DONE
