@@ -5,7 +5,7 @@ from datetime import datetime
 from freezer_agent.actions.base import Report, Table
 from freezer_agent.catalog.catalog import Catalog, Stored
 from freezer_agent.requests import InfoRequest
-from freezer_agent.storage_choices import S3Storage, SwiftStorage
+from freezer_agent.storage_choices import SwiftStorage
 from freezer_agent.storages.base import ContainerUsage, Storage
 from freezer_model.instants import to_epoch
 
@@ -26,9 +26,9 @@ class InfoAction:
             return _containers([one for one in self._storage.usage() if self._is_wanted(one)])
 
     def _is_wanted(self, found: ContainerUsage) -> bool:
-        """Other storages than these two have no more than the directory that is named."""
+        """Other storages than Swift show no more than what is named."""
         storage = self._request.storage
-        if not self._request.only_named or not isinstance(storage, SwiftStorage | S3Storage):
+        if not self._request.only_named or not isinstance(storage, SwiftStorage):
             return True
         return found.container == storage.container.partition("/")[0]
 
