@@ -325,6 +325,8 @@ class Fleet:
     # -- looking ---------------------------------------------------------------------------------
 
     def _see(self, method: str, path: str, body: Any, reply: Reply) -> None:
+        if method == "PUT" and "/runs/" in path and reply.status < 300:
+            self.oracle.leased.add(path.rpartition("/")[2])
         if method != "POST" or not path.startswith("sessions/") or "start" not in (body or {}):
             return
         answer = reply.document()
@@ -342,12 +344,18 @@ class Fleet:
         self.loop.at(START + length, look)
 
     def _check_running(self) -> None:
-        """No job shows a run that ended longer ago than a lease and what its report may take."""
+        """No job shows a run that ended longer ago than a lease and what its report may take.
+
+        One that began while the API was away has no lease until its scheduler looks the next time: if
+        the line is cut again before, it is shown until that scheduler comes back.
+        """
         lease = timedelta(seconds=lease_seconds(self._size.poll_seconds) + 60)
         for job in self._jobs():
             if job["job_schedule"]["status"] != "running":
                 continue
             runs = self.oracle.by_job.get(job["job_id"], [])
+            if runs and runs[-1].run_id not in self.oracle.leased:
+                continue
             ended_at = runs[-1].ended_at if runs else START
             if ended_at is not None and self.loop.now - ended_at > lease:
                 raise Violation(

@@ -66,6 +66,8 @@ class Oracle:
         self.running: dict[str, str] = {}
         self.spells: dict[str, list[Spell]] = {}
         self.taken: dict[str, list[Taken]] = {}
+        self.leased: set[str] = set()
+        """The runs that the API has heard of."""
         self.held_off: dict[str, datetime] = {}
         """Until when a job has no second run in its session."""
         self.places: dict[str, int] = {}
