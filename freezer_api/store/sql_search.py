@@ -94,6 +94,9 @@ def plan_for(
 
 def rows_of(connection: Connection, plan: Plan, page: Page) -> list[Any]:
     """The rows of the page, in its order."""
+    if page.order.key is SortKey.CREATION and _is_narrow(connection, plan):
+        sketch = _along_times(plan)
+        return _window(connection, _in_window(sketch.shape, page.order), sketch, page)
     if page.order.key is SortKey.CREATION or plan.is_short:
         sketch = _sketch(plan)
         return _window(connection, _ordered(sketch.shape, page.order), sketch, page)
@@ -102,8 +105,13 @@ def rows_of(connection: Connection, plan: Plan, page: Page) -> list[Any]:
 
 def count_of(connection: Connection, plan: Plan, at_most: int | None = None) -> int:
     """How many documents there are; no farther than `at_most` where that is given."""
-    sketch = _sketch(plan)
-    counting = _count(sketch.shape, is_limited=at_most is not None)
+    is_limited = at_most is not None
+    if plan.conditions.bounded and not plan.is_short:
+        sketch = _along_times(plan)
+        counting = _timed_count(sketch.shape, is_limited=is_limited)
+    else:
+        sketch = _sketch(plan)
+        counting = _count(sketch.shape, is_limited=is_limited)
     return int(counting.run(connection, {**sketch.values, "limit": at_most}).scalar() or 0)
 
 
@@ -199,23 +207,54 @@ def _count(shape: _Shape, *, is_limited: bool) -> Prepared:
 
 def _long_by_time(connection: Connection, plan: Plan, page: Page) -> list[Any]:
     """Those that have a time, along the index; then, if there is room, those without one."""
-    # The index is what is walked, so every list is one of the others.
-    sketch = _sketch(replace(plan, walked=frozenset(), others=(plan.walked, *plan.others)))
+    sketch = _along_times(plan)
     shape = sketch.shape
     rows = _window(connection, _timed(shape, page.order), sketch, page)
     room = page.limit - len(rows)
-    if room > 0:
-        number = int(_timed_count(shape).run(connection, sketch.values).scalar() or 0)
+    if room > 0 and not plan.conditions.bounded:
+        number = int(
+            _timed_count(shape, is_limited=False).run(connection, sketch.values).scalar() or 0
+        )
         rest = Page(limit=room, offset=max(0, page.offset - number), order=page.order)
         rows += _window(connection, _untimed(shape, page.order), sketch, rest)
     return rows
 
 
+def _along_times(plan: Plan) -> _Sketch:
+    """The index of times is what is walked, so every list is one of the others."""
+    return _sketch(replace(plan, walked=frozenset(), others=(plan.walked, *plan.others)))
+
+
+def _is_narrow(connection: Connection, plan: Plan) -> bool:
+    """Whether a long list is asked for a short time, so that the time is the shorter way."""
+    if not plan.conditions.bounded or plan.is_short:
+        return False
+    sketch = _sketch(plan)
+    number = _window_length(sketch.shape.is_after, sketch.shape.is_before)
+    return int(number.run(connection, sketch.values).scalar() or 0) < COUNTED
+
+
+@lru_cache(maxsize=_SHAPES)
+def _window_length(is_after: bool, is_before: bool) -> Prepared:  # noqa: FBT001 - two bounds
+    bounds = _bounds(documents.c.time_stamp, is_after=is_after, is_before=is_before)
+    inside = select(literal(1)).where(documents.c.collection == bindparam("collection"), *bounds)
+    return Prepared(select(func.count()).select_from(inside.limit(COUNTED).subquery()))
+
+
 def _in_collection(shape: _Shape) -> Select[Any]:
-    seq = documents.c.seq
-    return select(seq).where(
-        documents.c.collection == bindparam("collection"), *_looked_up(shape, seq)
-    )
+    seq, stamp = documents.c.seq, documents.c.time_stamp
+    bounds = _bounds(stamp, is_after=shape.is_after, is_before=shape.is_before)
+    in_it = documents.c.collection == bindparam("collection")
+    return select(seq).where(in_it, *bounds, *_on_lists(shape, seq))
+
+
+@lru_cache(maxsize=_SHAPES)
+def _in_window(shape: _Shape, order: Order) -> Prepared:
+    """A page of the documents of a time, in their order of creation."""
+    # The limit keeps planners from walking all documents in that order instead.
+    inside = _in_collection(shape).limit(bindparam("farthest")).subquery()
+    seq = inside.c.seq
+    return _page(select(seq).order_by(seq.desc() if order.descending else seq), order)
 
 
 @lru_cache(maxsize=_SHAPES)
@@ -226,9 +265,10 @@ def _timed(shape: _Shape, order: Order) -> Prepared:
 
 
 @lru_cache(maxsize=_SHAPES)
-def _timed_count(shape: _Shape) -> Prepared:
+def _timed_count(shape: _Shape, *, is_limited: bool) -> Prepared:
     timed = _in_collection(shape).where(documents.c.time_stamp.is_not(None))
-    return Prepared(select(func.count()).select_from(timed.subquery()))
+    some = (timed.limit(bindparam("limit")) if is_limited else timed).subquery()
+    return Prepared(select(func.count()).select_from(some))
 
 
 @lru_cache(maxsize=_SHAPES)
@@ -244,7 +284,11 @@ def _page(seqs: Select[Any], order: Order) -> Prepared:
 
 
 def _window(connection: Connection, prepared: Prepared, sketch: _Sketch, page: Page) -> list[Any]:
-    window = {"limit": min(page.limit, _FARTHEST), "offset": min(page.offset, _FARTHEST)}
+    window = {
+        "limit": min(page.limit, _FARTHEST),
+        "offset": min(page.offset, _FARTHEST),
+        "farthest": _FARTHEST,
+    }
     return list(prepared.run(connection, {**sketch.values, **window}).all())
 
 
@@ -262,13 +306,18 @@ def _looked_up(shape: _Shape, seq: ColumnElement[Any]) -> list[ColumnElement[boo
     tables, and 256 of which it plans for 40 seconds. The lists of one term each are looked up
     together, so hundreds of conditions stay one step.
     """
+    found = _on_lists(shape, seq)
+    if shape.is_after or shape.is_before:
+        found.append(_number_in_time(shape, seq) > 0)
+    return found
+
+
+def _on_lists(shape: _Shape, seq: ColumnElement[Any]) -> list[ColumnElement[bool]]:
     found = [_number_on(names, seq) > 0 for names in shape.several]
     if shape.single:
         found.append(_number_on(shape.single, seq) == bindparam("singles"))
     if shape.barred:
         found.append(_number_on(shape.barred, seq) == 0)
-    if shape.is_after or shape.is_before:
-        found.append(_number_in_time(shape, seq) > 0)
     return found
 
 
@@ -281,12 +330,20 @@ def _number_on(names: tuple[str, ...], seq: ColumnElement[Any]) -> ColumnElement
 
 def _number_in_time(shape: _Shape, seq: ColumnElement[Any]) -> ColumnElement[int]:
     timed = documents.alias()
-    bounds = [timed.c.seq == seq]
-    if shape.is_after:
-        bounds.append(timed.c.time_stamp >= bindparam("after"))
-    if shape.is_before:
-        bounds.append(timed.c.time_stamp <= bindparam("before"))
-    return select(func.count()).select_from(timed).where(*bounds).scalar_subquery()
+    bounds = _bounds(timed.c.time_stamp, is_after=shape.is_after, is_before=shape.is_before)
+    inside = select(func.count()).select_from(timed).where(timed.c.seq == seq, *bounds)
+    return inside.scalar_subquery()
+
+
+def _bounds(
+    stamp: ColumnElement[Any], *, is_after: bool, is_before: bool
+) -> list[ColumnElement[bool]]:
+    bounds = []
+    if is_after:
+        bounds.append(stamp >= bindparam("after"))
+    if is_before:
+        bounds.append(stamp <= bindparam("before"))
+    return bounds
 
 
 _walked = terms.alias("walked")

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 
 from freezer_api.errors import StoreUnavailable
-from freezer_api.store.base import COUNTED, EVERYWHERE, Order, Page, Query, SortKey
+from freezer_api.store.base import COUNTED, EVERYWHERE, Order, Page, Query, SortKey, Stored
 from freezer_api.store.sql import SqlStore
 from tests.contracts.document_store import (
     ALL,
@@ -381,6 +382,41 @@ def test_long_lists_in_order_of_time_and_in_number(quick_folder: Path) -> None:
         assert store.find(JOBS, OURS, odd, Page()).total == size // 2
         assert store.find(JOBS, OURS, Query(match_not=(("x", 1),)), Page()).total is None
         assert store.count(JOBS, OURS, Query(match_not=(("x", 1),))) == size
+
+
+def test_a_short_time_of_a_long_list(tmp_path: Path) -> None:
+    """Bounds are kept whichever way is walked: times run against the order of creation here."""
+    size = 1500
+    with made_in(tmp_path) as store:
+        documents = [job(timestamp=size - number, even=number % 2 == 0) for number in range(size)]
+        batch = [
+            Stored(document_id=str(number), document=document, version=1)
+            for number, document in enumerate(documents)
+        ]
+        store.adopt(JOBS, batch)
+        for after, before in ((size - 40, None), (None, 30), (700, 720), (1, size), (-9, 0)):
+            inside = [
+                str(number)
+                for number in range(size)
+                if (after or 0) <= size - number <= (size if before is None else before)
+            ]
+            query = Query(time_after=after, time_before=before)
+            for down in (False, True):
+                by_creation = Page(limit=7, offset=3, order=Order(descending=down))
+                by_time = Page(limit=7, offset=3, order=Order(key=SortKey.TIME, descending=down))
+                onward, backward = inside[3:10], inside[::-1][3:10]
+                found = store.find(JOBS, OURS, query, by_creation)
+                assert ids(found.documents) == (backward if down else onward)
+                assert found.total == (len(inside) if len(inside) < 1000 else None)
+                found = store.find(JOBS, OURS, query, by_time)
+                assert ids(found.documents) == (onward if down else backward)
+            assert store.count(JOBS, OURS, query) == len(inside)
+            even = replace(query, match=(("even", True),))
+            assert store.count(JOBS, OURS, even) == sum(int(one) % 2 == 0 for one in inside)
+            assert (
+                ids(store.search(JOBS, OURS, even, Page(limit=5)))
+                == [one for one in inside if int(one) % 2 == 0][:5]
+            )
 
 
 def test_a_search_reads_no_collection(tmp_path: Path) -> None:

@@ -157,6 +157,7 @@ def test_no_call_reads_a_table(filled: SqlStore) -> None:
         Query(match=(("x", 1), ("project_id", "ours")), match_not=some, match_or=some),
         Query(match=(("x", 1), ("y", 77))),
         Query(match=(("x", 1),), time_after=1),
+        Query(time_after=3990),
     )
     for scope in (OURS, EVERYWHERE):
         for query in queries:
