@@ -130,6 +130,15 @@ class Journal:
                 (job_id, run_id, at.timestamp(), (due_at or at).timestamp()),
             )
 
+    def first_seen(self, job_id: str, at: datetime) -> None:
+        """The job, which has not run yet, is to run by its schedule from then on."""
+        with self._changing() as change:
+            change.execute(
+                "INSERT OR IGNORE INTO runs (job_id, run_id, started_at, due_at, unfinished) "
+                "VALUES (?, '', ?, ?, 0)",
+                (job_id, at.timestamp(), at.timestamp()),
+            )
+
     def agent_started(self, job_id: str, pid: int, pid_started: str | None) -> None:
         """The run's agent has this pid; `pid_started` is what the kernel says of its start."""
         with self._changing() as change:
@@ -153,13 +162,13 @@ class Journal:
             change.execute("DELETE FROM health WHERE job_id = ?", (job_id,))
 
     def last_run_at(self, job_id: str) -> datetime | None:
-        """The instant for which the job's last run was due, if there was one."""
+        """The instant for which the job's last run was due, or else when it was first seen."""
         rows = self._rows("SELECT due_at FROM runs WHERE job_id = ?", job_id)
         return from_epoch(rows[0][0]) if rows else None
 
     def last_begin_at(self, job_id: str) -> datetime | None:
         """When the job's last run began."""
-        rows = self._rows("SELECT started_at FROM runs WHERE job_id = ?", job_id)
+        rows = self._rows("SELECT started_at FROM runs WHERE job_id = ? AND run_id != ''", job_id)
         return from_epoch(rows[0][0]) if rows else None
 
     def note_result(self, job_id: str, at: datetime, *, succeeded: bool) -> Health:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from freezer_model.instants import from_epoch, to_epoch
 from freezer_model.job import Job, JobEvent, JobResult, JobState, JobStatus
 from freezer_model.job_events import Step, after_arming
 from freezer_model.run import JobRun
+from freezer_model.schedule import ScheduleKind
 from freezer_scheduler.errors import JournalUnusable
 from freezer_scheduler.journal import Journal
 from freezer_scheduler.reports import Reports
@@ -67,11 +69,16 @@ class KnownJobs:
     def arm(self, known: Known) -> None:
         """Put the job into the timetable; one that cannot be is refused."""
         job = known.job
+        last = self._last_run_at(job)
         try:
-            due = self._timetable.arm(job.job_id, job.schedule, self._last_run_at(job))
+            due = self._timetable.arm(job.job_id, job.schedule, last)
         except InvalidDocument as error:
             self.refuse(job.job_id, f"the job is broken: {error}")
             return
+        if last is None and job.schedule.kind in {ScheduleKind.CRON, ScheduleKind.INTERVAL}:
+            # Else a first run that this host is down for would be forgotten.
+            with suppress(JournalUnusable):
+                self._journal.first_seen(job.job_id, self._clock())
         known.status = after_arming(armed=due is not None)
         known.job = job.with_state(status=known.status)
         if due is None:

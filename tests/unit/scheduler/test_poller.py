@@ -910,6 +910,16 @@ class TestLeases:
         world.agent.go.set()
 
 
+def test_a_first_run_that_fell_into_an_absence_is_not_forgotten(world: World) -> None:
+    """Nothing of the job has run yet: it counts from when it was first seen."""
+    world.put(schedule_hour="4")
+    world.poller.tick()
+    assert world.timetable.last["a"] is None
+    world.begin_life_again()
+    world.poller.tick()
+    assert world.timetable.last["a"] == AT
+
+
 class TestSharing:
     def test_jobs_of_others_are_left_to_them(self, world: World) -> None:
         world.ownership.others = {"b"}
