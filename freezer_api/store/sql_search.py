@@ -16,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     func,
     literal,
+    or_,
     select,
 )
 
@@ -26,6 +27,8 @@ from freezer_api.store.sql_schema import documents, terms
 from freezer_api.store.sql_statements import Prepared
 
 _FARTHEST = 2**62  # windows are cut to the integers that databases know
+_APART = 16
+"""Lists that are looked up one by one."""
 _SHAPES = 256
 """Statements of each kind that are kept. Callers ask in a few dozen shapes."""
 
@@ -303,8 +306,8 @@ def _looked_up(shape: _Shape, seq: ColumnElement[Any]) -> list[ColumnElement[boo
     """What else must hold of a document: looked up for each, however few the page needs.
 
     Counts, and not EXISTS: PostgreSQL makes a join of each EXISTS, for which it may read whole
-    tables, and 256 of which it plans for 40 seconds. The lists of one term each are looked up
-    together, so hundreds of conditions stay one step.
+    tables, and 256 of which it plans for 40 seconds. More than a few lists are looked up together, so
+    hundreds of conditions stay one step.
     """
     found = _on_lists(shape, seq)
     if shape.is_after or shape.is_before:
@@ -313,12 +316,23 @@ def _looked_up(shape: _Shape, seq: ColumnElement[Any]) -> list[ColumnElement[boo
 
 
 def _on_lists(shape: _Shape, seq: ColumnElement[Any]) -> list[ColumnElement[bool]]:
-    found = [_number_on(names, seq) > 0 for names in shape.several]
-    if shape.single:
+    found: list[ColumnElement[bool]] = []
+    for names in shape.several:
+        some = _apart(names)
+        found.append(or_(*(_number_on(each, seq) > 0 for each in some)))
+    if len(shape.single) <= _APART:
+        found += [_number_on(each, seq) > 0 for each in _apart(shape.single)]
+    else:
         found.append(_number_on(shape.single, seq) == bindparam("singles"))
-    if shape.barred:
-        found.append(_number_on(shape.barred, seq) == 0)
+    found += [_number_on(each, seq) == 0 for each in _apart(shape.barred)]
     return found
+
+
+def _apart(names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The lists one by one, if they are few: MariaDB reads several lists whole for each document."""
+    if len(names) <= _APART:
+        return [(name,) for name in names]
+    return [names]
 
 
 def _number_on(names: tuple[str, ...], seq: ColumnElement[Any]) -> ColumnElement[int]:

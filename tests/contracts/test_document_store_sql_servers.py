@@ -188,7 +188,9 @@ def watch_plans(store: SqlStore) -> list[str]:
             if connection.dialect.name == "postgresql":
                 plans.append(row[0])
             elif row[2] and not row[2].startswith("<"):
-                # A step of type ALL reads a table, unless it is a derived one, of few rows.
-                plans.append(f"Seq Scan on {row[2]}" if row[3] == "ALL" else str(row))
+                # A step of type ALL reads a table, unless it is a derived one, of few rows. A
+                # range that is read for each document of another step reads whole lists.
+                reads_all = row[3] == "ALL" or (row[1], row[3]) == ("DEPENDENT SUBQUERY", "range")
+                plans.append(f"Seq Scan on {row[2]}" if reads_all else str(row))
 
     return plans
