@@ -170,7 +170,7 @@ def test_abort_ends_a_long_command_and_all_its_processes(
     assert (ended["result"], ended["event"]) == ("aborted", ""), ended
     assert ended.get("current_pid") is None
     await_("the end of the sleeps", lambda: "sleep" not in str(scheduler.family().values()))
-    assert lines(told) == ["begun"]
+    assert lines(told) == ["begun", "mandatory"]
 
 
 def test_an_api_that_dies_during_a_run_gets_every_report_later(
