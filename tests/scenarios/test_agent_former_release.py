@@ -24,13 +24,9 @@ RUNS = [
 
 
 @pytest.fixture
-def agent(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> AgentCommand:
-    command = AgentCommand(tmp_path, capsys)
-    monkeypatch.setenv("HOME", str(command.home))
-    shutil.copytree(FIXTURE / "container", command.container)
-    return command
+def agent(agent: AgentCommand) -> AgentCommand:
+    shutil.copytree(FIXTURE / "container", agent.container)
+    return agent
 
 
 def restore(agent: AgentCommand, target: Path, *words: str | Path) -> None:

@@ -15,15 +15,6 @@ OLD = Path(__file__).parents[1] / "fixtures" / "freezer-19.0.0"
 
 
 @pytest.fixture
-def agent(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> AgentCommand:
-    command = AgentCommand(tmp_path, capsys)
-    monkeypatch.setenv("HOME", str(command.home))
-    return command
-
-
-@pytest.fixture
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "source"
     make_tree(folder)

@@ -29,15 +29,6 @@ KILLS = 8
 KEYS = {name: X25519PrivateKey.from_private_bytes(name.encode() * 8) for name in ("even", "odd_")}
 
 
-@pytest.fixture
-def agent(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> AgentCommand:
-    command = AgentCommand(tmp_path, capsys)
-    monkeypatch.setenv("HOME", str(command.home))
-    return command
-
-
 def private_pem(key: X25519PrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 

@@ -11,18 +11,14 @@ from tests.fakes.agent_command import AgentCommand
 
 
 @pytest.fixture
-def agent(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> AgentCommand:
-    command = AgentCommand(tmp_path, capsys)
-    monkeypatch.setenv("HOME", str(command.home))
+def agent(agent: AgentCommand, tmp_path: Path) -> AgentCommand:
     source = tmp_path / "source"
     source.mkdir()
     for number in range(2):
         (source / "file").write_text(f"content {number}")
         (source / f"new{number}").touch()
-        command.backup(source, "--max-level", "3", "--compression", "none")
-    return command
+        agent.backup(source, "--max-level", "3", "--compression", "none")
+    return agent
 
 
 @pytest.fixture

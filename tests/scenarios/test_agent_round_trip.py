@@ -10,15 +10,6 @@ from tests.fakes.agent_command import AgentCommand
 from tests.fakes.trees import change_tree, differences, make_tree, tree_state
 
 
-@pytest.fixture
-def agent(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> AgentCommand:
-    command = AgentCommand(tmp_path, capsys)
-    monkeypatch.setenv("HOME", str(command.home))
-    return command
-
-
 def restored_state(agent: AgentCommand, target: Path, *words: str) -> dict[bytes, object]:
     ended = agent.restore(target, *words)
     assert ended.status == 0, ended.stderr

@@ -15,15 +15,6 @@ needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl 
 
 
 @pytest.fixture
-def agent(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> AgentCommand:
-    command = AgentCommand(tmp_path, capsys)
-    monkeypatch.setenv("HOME", str(command.home))
-    return command
-
-
-@pytest.fixture
 def source(tmp_path: Path) -> Path:
     path = tmp_path / "source"
     make_tree(path)

@@ -11,15 +11,6 @@ from tests.services.launching import free_ports
 
 
 @pytest.fixture
-def agent(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> AgentCommand:
-    command = AgentCommand(tmp_path, capsys)
-    monkeypatch.setenv("HOME", str(command.home))
-    return command
-
-
-@pytest.fixture
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "source"
     folder.mkdir()
