@@ -144,12 +144,13 @@ class Jobs:
     def report(self, reports: Sequence[Mapping[str, Any]]) -> Mapping[str, ApiRefused]:
         """Merge each report into the job of its `job_id`, at most MOST_REPORTS; repeating is safe.
 
-        By job, why its report was refused. Servers before ours refuse the call as a whole (405).
+        By job, why its report was refused. Servers before ours refuse the call as a whole (404).
         """
-        answer = as_object("jobs", self._calls.send("PATCH", "jobs", body={"jobs": list(reports)}))
-        told = as_objects("jobs", "jobs", answer)
+        body = {"jobs": list(reports)}
+        answer = as_object("job-reports", self._calls.send("POST", "job-reports", body=body))
+        told = as_objects("job-reports", "jobs", answer)
         if [entry.get("job_id") for entry in told] != [each["job_id"] for each in reports]:
-            raise ApiUnavailable("PATCH jobs", "its answer is not of the jobs that were sent")
+            raise ApiUnavailable("POST job-reports", "its answer is not of the jobs that were sent")
         return {str(entry["job_id"]): _refusal_of(entry) for entry in told if "code" in entry}
 
     def delete(self, job_id: str) -> None:

@@ -99,8 +99,8 @@ OPERATIONS = (
     *_all_of("actions", "Action", "GET", "POST", "PATCH", "DELETE"),
     *_all_of("sessions", "Session", "GET", "POST", "PATCH", "DELETE"),
     Operation(
-        method="PATCH",
-        path=f"{_PROJECT}/jobs",
+        method="POST",
+        path=f"{_PROJECT}/job-reports",
         status=200,
         answer="JobsReported",
         request="JobReports",

@@ -28,8 +28,8 @@ RULES = [
         "jobs:update",
         ADMIN_OR_OWNER,
         "Change a job, or report how many stand.",
-        "PATCH /jobs",
         "PATCH /jobs/{job_id}",
+        "POST /job-reports",
     ),
     rule("jobs:delete", ADMIN_OR_OWNER, "Remove a job.", "DELETE /jobs/{job_id}"),
     rule(

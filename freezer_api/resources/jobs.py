@@ -4,13 +4,11 @@ from typing import Any
 
 import falcon
 
-from freezer_api.errors import DocumentNotFound, UnknownEvent, VersionConflict
+from freezer_api.errors import UnknownEvent
 from freezer_api.http.conditional import expected_of, is_known, show
 from freezer_api.http.edge import Edge
-from freezer_api.http.errors import answer_to
 from freezer_api.http.listing import show_page, show_unchanged
 from freezer_api.http.paging import CREATED, flag
-from freezer_api.identity.context import Context
 from freezer_api.schemas import jobs as schemas
 from freezer_api.schemas.validator import Schema
 from freezer_api.services.job_documents import with_defaults
@@ -18,7 +16,6 @@ from freezer_api.services.job_pages import JobsAsked
 from freezer_api.services.jobs import JobService
 from freezer_api.services.sightings import Sightings
 from freezer_api.store.base import SortKey
-from freezer_model.errors import InvalidDocument
 from freezer_model.job import JobEvent
 from freezer_model.job_events import REQUESTABLE
 
@@ -67,27 +64,6 @@ class Jobs:
         body = _job_body(self._edge, req, schemas.CREATE)
         resp.media = {"job_id": self._jobs.create(caller, body)}
         resp.status = falcon.HTTP_201
-
-    def on_patch(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Report how many jobs stand; each is changed, or refused, by itself."""
-        caller = self._edge.admit(req, "jobs:update")
-        body = self._edge.bodies.checked(req, schemas.REPORTS)
-        resp.media = {"jobs": [self._reported(caller, report) for report in body["jobs"]]}
-
-    def _reported(self, caller: Context, report: dict[str, Any]) -> dict[str, Any]:
-        job_id = report["job_id"]
-        changes = {key: value for key, value in report.items() if key != "job_id"}
-        try:
-            stored = self._jobs.update(caller, job_id, changes)
-        except (DocumentNotFound, InvalidDocument, VersionConflict) as error:
-            refused = answer_to(error)
-            return {
-                "job_id": job_id,
-                "code": refused.status,
-                "title": refused.title,
-                "description": str(error),
-            }
-        return {"job_id": job_id, "version": stored.version}
 
 
 class Job:

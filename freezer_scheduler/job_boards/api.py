@@ -92,7 +92,7 @@ class ApiBoard:
                 self._freezer.jobs.update(job_id, document)
 
     def report_all(self, reports: Sequence[StateReport]) -> Mapping[str, str]:
-        """One PATCH for many; servers that know no such call get them one by one."""
+        """One call for many; servers that know no such call get them one by one."""
         if not self._takes_many:
             return report_each(self, reports)
         bodies = [

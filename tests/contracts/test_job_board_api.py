@@ -327,8 +327,9 @@ def test_a_server_that_knows_no_reports_of_many_gets_them_one_by_one(tmp_path: P
     api = ScriptedApi()
     board = ApiPlace(api.freezer, tmp_path).board
     reports = [StateReport(job_id=each, changes=DONE, session_tag=None) for each in "ab"]
-    api.answers(reply(405), *[reply(200, {"job_id": "x", "version": 2})] * 4)
+    api.answers(reply(404), *[reply(200, {"job_id": "x", "version": 2})] * 4)
     assert board.report_all(reports) == {}
     assert board.report_all(reports) == {}
-    paths = ["jobs", "jobs/a", "jobs/b", "jobs/a", "jobs/b"]
-    assert [(asked.method, asked.path) for asked in api.asked] == [("PATCH", p) for p in paths]
+    first, *others = [(asked.method, asked.path) for asked in api.asked]
+    assert first == ("POST", "job-reports")
+    assert others == [("PATCH", path) for path in ("jobs/a", "jobs/b", "jobs/a", "jobs/b")]

@@ -14,6 +14,13 @@ from freezer_agent.log_setup import LogSetup
 log = logging.getLogger("freezer_agent.test")
 
 
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other program's log, which a test of it left: oslo.log writes into what it formats."""
+    of_pytest = [one for one in logging.root.handlers if type(one).__module__.startswith("_pytest")]
+    monkeypatch.setattr(logging.root, "handlers", of_pytest)
+
+
 @pytest.fixture
 def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Options]:
     monkeypatch.setenv("HOME", str(tmp_path))

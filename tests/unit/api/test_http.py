@@ -23,6 +23,7 @@ ROUTES = {
     "/jobs": "GET, POST",
     "/jobs/x": "GET, POST, PATCH, DELETE",
     "/jobs/x/event": "POST",
+    "/job-reports": "POST",
     "/actions": "GET, POST",
     "/actions/x": "GET, POST, PATCH, DELETE",
     "/sessions": "GET, POST",

@@ -30,7 +30,7 @@ def test_each_report_is_merged_or_refused_by_itself(tmp_path: Path) -> None:
         report("b", schedule_hour="99"),
         {**report("b", status="running", time_started=5), "session_tag": 3},
     ]
-    reply = caller.patch("/jobs", {"jobs": reports})
+    reply = caller.post("/job-reports", {"jobs": reports})
     assert reply.status == 200
     first, second, third, fourth = reply.json["jobs"]
     assert first["job_id"] == "a"
@@ -61,4 +61,4 @@ def test_each_report_is_merged_or_refused_by_itself(tmp_path: Path) -> None:
     ],
 )
 def test_a_body_that_makes_no_sense_changes_nothing(tmp_path: Path, body: dict[str, Any]) -> None:
-    assert make_world(tmp_path).caller().patch("/jobs", body).status == 400
+    assert make_world(tmp_path).caller().post("/job-reports", body).status == 400
