@@ -5,6 +5,7 @@ compared by the database, only digests and numbers, so collations do not matter.
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import mysql
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.schema import DropTable
 
 from freezer_api.errors import StoreUnavailable
@@ -95,6 +96,9 @@ tallies = Table(
 # of log and not after 4, by when most of them have changed again.
 _SQLITE_MEMORY = {"cache_size": -8192, "wal_autocheckpoint": 8192}
 
+_WAL_PATIENCE_SECONDS = 10.0
+_WAL_PAUSE_SECONDS = 0.05
+
 _VERSION = "SELECT version FROM freezer_schema WHERE id = 1"
 
 
@@ -143,8 +147,18 @@ def make_file(engine: Engine) -> None:
     if engine.dialect.name != "sqlite":
         return
     _make_private_file(Path(str(engine.url.database)))
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+    deadline = time.monotonic() + _WAL_PATIENCE_SECONDS
+    while True:
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+        except OperationalError as error:
+            # SQLite waits for no writer in this change, whatever its busy timeout.
+            if time.monotonic() > deadline or "locked" not in str(error.orig):
+                raise
+            time.sleep(_WAL_PAUSE_SECONDS)
+        else:
+            return
 
 
 def refusal(found: int) -> str:

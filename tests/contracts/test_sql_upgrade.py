@@ -1,5 +1,7 @@
 """Databases of every released schema become today's, on each kind of database."""
 
+import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -165,6 +167,22 @@ def test_many_may_sync_at_once(url: str, engine: Engine) -> None:
     assert all(store.ready() for store in stores)
     for store in stores:
         store.close()
+
+
+def test_a_writer_of_the_former_release_is_waited_for(tmp_path: Path) -> None:
+    """Files of the founding release have no write-ahead log, to which they are changed first."""
+    path = tmp_path / "documents.sqlite"
+    engine = create_engine(f"sqlite:///{path}")
+    make_founding_database(engine, {"a": job()})
+    engine.dispose()
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        end = threading.Timer(0.3, lambda: writer.execute("ROLLBACK"))
+        end.start()
+        with closing(SqlStore(f"sqlite:///{path}")) as store:
+            store.prepare()
+            assert store.ready()
+        end.join()
 
 
 def test_many_may_make_it_at_once(url: str) -> None:
