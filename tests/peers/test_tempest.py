@@ -1,7 +1,7 @@
 """The tempest plugin 3.5.0: OpenStack's own tests of this API, its clients and the agent.
 
-Its tests of the scheduler's daemon are left out. They start it where one runs already and reload it
-where none does, and expect neither to be told.
+Its tests of the scheduler's daemon are left out: they start it where one runs already, and expect
+that not to be refused.
 """
 
 import subprocess
