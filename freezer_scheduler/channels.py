@@ -100,10 +100,14 @@ class MailChannel:
             )
         else:
             server = smtplib.SMTP(self.host, self.port, timeout=_SECONDS)
-        if self.security == "starttls":
-            server.starttls(context=context)
-        if self.username:
-            server.login(self.username, self._password())
+        try:
+            if self.security == "starttls":
+                server.starttls(context=context)
+            if self.username:
+                server.login(self.username, self._password())
+        except BaseException:
+            server.close()
+            raise
         return server
 
     def _password(self) -> str:

@@ -252,7 +252,8 @@ class Mailbox:
     ) -> Any:
         assert isinstance(data, LoginPassword)
         self.logins.append((data.login, data.password))
-        return AuthResult(success=data.password == b"geheim")
+        # "handled" would be that the refusal has been sent already.
+        return AuthResult(success=data.password == b"geheim", handled=False)
 
 
 Serve = Callable[..., tuple[int, Mailbox]]
@@ -306,7 +307,7 @@ def test_a_password_comes_from_its_file(serve: Serve, tmp_path: Path) -> None:
     channel(port, username="freezer", password_file=secret).send(NOTICE)
     assert mailbox.logins == [(b"freezer", b"geheim")]
     secret.write_text("falsch\n")
-    with pytest.raises(NoticeFailed) as caught:
+    with pytest.raises(NoticeFailed, match="Authentication credentials invalid") as caught:
         channel(port, username="freezer", password_file=secret).send(NOTICE)
     assert "falsch" not in str(caught.value)
 
