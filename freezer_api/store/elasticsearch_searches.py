@@ -3,9 +3,20 @@
 So an answer has every write that was acknowledged to anybody of this service.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
-from freezer_api.store.base import COUNTED, Collection, Found, Page, Query, Scope
+from freezer_api.store.base import (
+    COUNTED,
+    Collection,
+    Found,
+    Order,
+    Page,
+    Query,
+    Scope,
+    Stored,
+)
 from freezer_api.store.elasticsearch_connection import Connection
 from freezer_api.store.elasticsearch_indices import Place
 from freezer_api.store.elasticsearch_places import Places
@@ -13,6 +24,7 @@ from freezer_api.store.elasticsearch_refresh import Refreshes
 from freezer_api.store.leaves import conditions_of, is_watched
 from freezer_api.store.mappings import (
     FINGERPRINT,
+    Layout,
     fingerprint_of,
     query_of,
     sort_of,
@@ -94,38 +106,83 @@ class Searches:
         wanted = query_of(collection, scope, conditions_of(query))
 
         def look(place: Place) -> Found:
-            asked = {"query": wanted, "sort": sort_of(page.order)}
-            more = {"track_total_hits": False, **known}
-            if not place.layout.has_stamps:
-                more.pop("aggregations", None)
-            if place.layout.keeps_terms:
-                more["_source"] = {"excludes": ["terms"]}
-            last: dict[str, Any] = {}
-
-            def ask(
-                *, size: int, start: int = 0, after: list[Any] | None = None, bare: bool = False
-            ) -> list[Hit]:
-                window = {"size": size, "from": start} | ({"search_after": after} if after else {})
-                if bare:
-                    body = asked | window | {"_source": False, "track_total_hits": False}
-                    answer = self._search(place, body, filter_path="hits.hits.sort")
-                else:
-                    answer = self._search(place, asked | window | more)
-                    last.update(answer)
-                hits: list[Hit] = answer.get("hits", {}).get("hits", [])
-                return hits
-
             self._refreshes.before_search(collection, place)
-            documents = [stored_of(hit) for hit in hits_of(page, ask, self._window)]
-            if known and not last:  # the walk ended before the page
-                ask(size=0)
-            return Found(documents=documents, total=_total(last), fingerprint=_fingerprint(last))
+            asked = _Asked(
+                search=functools.partial(self._search, place),
+                layout=place.layout,
+                query=wanted,
+                order=page.order,
+                known=known,
+            )
+            documents = [stored_of(hit) for hit in hits_of(page, asked, self._window)]
+            return asked.found(documents)
 
         return self._places.at(collection, look)
 
     def _search(self, place: Place, body: dict[str, Any], **params: str) -> dict[str, Any]:
         path = f"/{place.index}/_search"
         return self._connection.call("POST", path, body, params=WHOLE | params).body
+
+
+class _Asked:
+    """One question, asked window by window."""
+
+    def __init__(
+        self,
+        *,
+        search: Callable[..., dict[str, Any]],
+        layout: Layout,
+        query: dict[str, Any],
+        order: Order,
+        known: dict[str, Any],
+    ) -> None:
+        self._search = search
+        self._query = query
+        self._sort = sort_of(order)
+        self._since = "lte" if order.descending else "gte"
+        self._known = known
+        self._more = {"track_total_hits": False, **known}
+        if not layout.has_stamps:
+            self._more.pop("aggregations", None)
+        if layout.keeps_terms:
+            self._more["_source"] = {"excludes": ["terms"]}
+        self._last: dict[str, Any] = {}
+
+    def hits(
+        self, *, size: int, start: int = 0, after: list[Any] | None = None, bare: bool = False
+    ) -> list[Hit]:
+        """The hits of one request."""
+        asked: dict[str, Any] = {"query": self._query, "sort": self._sort, "size": size}
+        asked |= {"search_after": after} if after else {"from": start}
+        if bare:
+            return _hits(self._search(asked | _BARE, filter_path="hits.hits.sort"))
+        self._last = self._search(asked | self._more)
+        return _hits(self._last)
+
+    def instants(self, *, size: int, start: int, since: int | None) -> list[int]:
+        """The instants of one request, which sorts by nothing else."""
+        query = self._query
+        if since is not None:
+            later = {"range": {"created": {self._since: since}}}
+            query = {"bool": {"filter": [query, later]}}
+        asked = {"query": query, "sort": self._sort[:1], "size": size, "from": start}
+        answer = self._search(asked | _BARE, filter_path="hits.hits.sort")
+        return [hit["sort"][0] for hit in _hits(answer)]
+
+    def found(self, documents: list[Stored]) -> Found:
+        """The documents, with what the last answer knows of the whole."""
+        if self._known and not self._last:  # the way ended before the page
+            self.hits(size=0)
+        last = self._last
+        return Found(documents=documents, total=_total(last), fingerprint=_fingerprint(last))
+
+
+_BARE = {"_source": False, "track_total_hits": False}
+
+
+def _hits(answer: dict[str, Any]) -> list[Hit]:
+    hits: list[Hit] = answer.get("hits", {}).get("hits", [])
+    return hits
 
 
 def _total(answer: dict[str, Any]) -> int | None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freezer_api.errors import StoreUnavailable
-from freezer_api.store.base import EVERYWHERE, Collection, Page, Query
+from freezer_api.store.base import EVERYWHERE, Collection, Order, Page, Query
 from freezer_api.store.elasticsearch import Cluster, ElasticsearchStore
 from freezer_api.store.freshness import Freshness
 from freezer_model.clock import utc_now
@@ -237,8 +237,11 @@ def test_pages_are_the_same_with_any_window(
     for name in names:
         unmade.insert(JOBS, name, job())
     narrow = store_at(elasticsearch_url, index_prefix, window=4)
-    page = Page(offset=offset, limit=limit)
-    assert ids(narrow.search(JOBS, OURS, Query(), page)) == names[offset : offset + limit]
+    for order, expected in ((Order(), names), (Order(descending=True), names[::-1])):
+        page = Page(offset=offset, limit=limit, order=order)
+        found = narrow.find(JOBS, OURS, Query(), page)
+        assert ids(found.documents) == expected[offset : offset + limit]
+        assert found.total == len(names)
     narrow.close()
 
 
@@ -254,7 +257,7 @@ def test_pages_beyond_ten_thousand(unmade: ElasticsearchStore) -> None:
     in_threads(8, load)
     everything = ids(unmade.search(JOBS, OURS, Query(), Page(limit=20_000)))
     assert len(set(everything)) == 10_050
-    for offset in (9_995, 10_000, 10_040):
+    for offset in (999, 1_000, 5_000, 9_995, 10_000, 10_040):
         page = ids(unmade.search(JOBS, OURS, Query(), Page(offset=offset, limit=10)))
         assert page == everything[offset : offset + 10]
     assert unmade.search(JOBS, OURS, Query(), Page(offset=10_050)) == []
