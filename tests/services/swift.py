@@ -50,7 +50,14 @@ container_listing_limit = 1010
 account_listing_limit = 200
 """
 
-_BACKEND = Template("""\
+# On a busy machine a server may wait many seconds for the processor. With Swift's own limits of
+# half a second to three seconds an object is then stored but in no listing, since no updater runs
+# here to bring what was put off, or a backend counts as broken for a minute.
+_PATIENT = """\
+conn_timeout = 120
+node_timeout = 240"""
+
+_BACKEND = Template(f"""\
 [DEFAULT]
 bind_ip = 127.0.0.1
 bind_port = $port
@@ -61,6 +68,8 @@ devices = $folder/node
 mount_check = false
 disable_fallocate = true
 log_name = $kind
+{_PATIENT}
+container_update_timeout = 240
 [pipeline:main]
 pipeline = $kind-server
 [app:$kind-server]
@@ -70,7 +79,7 @@ use = egg:swift#$kind
 [$kind-auditor]
 """)
 
-_PROXY = Template("""\
+_PROXY = Template(f"""\
 [DEFAULT]
 bind_ip = 127.0.0.1
 bind_port = $port
@@ -79,6 +88,9 @@ user = $user
 swift_dir = $folder
 log_name = proxy
 expose_info = true
+{_PATIENT}
+client_timeout = 240
+error_suppression_limit = 1000000
 [pipeline:main]
 pipeline = catch_errors gatekeeper healthcheck proxy-logging cache listing_formats bulk tempurl \
 $auth copy container-quotas account-quotas $large versioned_writes symlink proxy-logging \
@@ -98,6 +110,11 @@ use = egg:swift#proxy_logging
 [filter:cache]
 use = egg:swift#memcache
 memcache_servers = 127.0.0.1:$memcached
+# Tokens are kept there alone: one that could not be written down in time is refused later.
+connect_timeout = 120
+io_timeout = 120
+pool_timeout = 120
+error_suppression_interval = 0
 [filter:listing_formats]
 use = egg:swift#listing_formats
 [filter:bulk]
