@@ -18,7 +18,7 @@ class CuttingProxy:
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
         self._budget: dict[str, int | None] = {"up": None, "down": None}
-        self._is_last = False
+        self._is_last = self._is_closed = False
         self._never = threading.Event()
         self.pause_seconds = 0.0
         self.connections = 0
@@ -44,6 +44,8 @@ class CuttingProxy:
 
     def close(self) -> None:
         """Accept nothing any more and lose every connection."""
+        with self._lock:
+            self._is_closed = True
         _close(self._listener)
         self.cut()
 
@@ -59,8 +61,14 @@ class CuttingProxy:
                 _close(client)
                 continue
             with self._lock:
-                self.connections += 1
-                self._open += [client, server]
+                is_late = self._is_closed
+                if not is_late:
+                    self.connections += 1
+                    self._open += [client, server]
+            if is_late:  # it was accepted just before
+                _close(client)
+                _close(server)
+                return
             for source, sink, way in ((client, server, "up"), (server, client, "down")):
                 threading.Thread(target=self._pump, args=(source, sink, way), daemon=True).start()
 
@@ -84,7 +92,12 @@ class CuttingProxy:
             if left is None:
                 return False
             self._budget[way] = left - size
-            return left <= size
+            if left > size:
+                return False
+            # Of several connections only one does it: another would cut, a moment later, what the
+            # client has connected anew.
+            self._budget = {"up": None, "down": None}
+            return True
 
 
 @contextmanager
