@@ -18,7 +18,7 @@ class TestMirrored(StorageContract):
     @pytest.fixture
     def empty(self, tmp_path: Path) -> Storage:
         members = [Member("memory", Memory()), Member("local", Local(tmp_path / "local"))]
-        return Mirrored(members, LaneLimits(queue_size=2, stalled_seconds=60))
+        return Mirrored(members, LaneLimits(queue_size=2, stalled_seconds=120, grace_seconds=120))
 
     def test_usage_counts_everything(self, empty: Storage) -> None:
         """Once for each of them."""
