@@ -48,7 +48,7 @@ def connections_to(server: FtpServer, **changed: Any) -> FtpConnections:
         "port": server.port,
         "username": USERNAME,
         "password": PASSWORD,
-        "timeout_seconds": 20.0,
+        "timeout_seconds": 120.0,
     }
     return FtpConnections(**(right | changed))
 

@@ -62,7 +62,7 @@ def connect(sshd_server: Sshd) -> Iterator[Connect]:
             "username": sshd_server.username,
             "key_file": sshd_server.key_file,
             "known_hosts_file": sshd_server.known_hosts_file,
-            "timeout_seconds": 20.0,
+            "timeout_seconds": 120.0,
         }
         made.append(SshConnection(**(right | changed)))  # type: ignore[arg-type] # mixed values
         return made[-1]
@@ -346,7 +346,8 @@ def password_port() -> Iterator[int]:
             transports.append(transport)
             transport.add_server_key(key)
             transport.set_subsystem_handler("sftp", paramiko.SFTPServer)
-            transport.start_server(server=PasswordServer())
+            # With an event it does not wait, and does not raise here when the client is gone first.
+            transport.start_server(threading.Event(), PasswordServer())
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -367,7 +368,7 @@ class TestPassword:
             password=password,
             known_hosts_file=tmp_path / "known_hosts",
             accept_new_host_key=True,
-            timeout_seconds=10,
+            timeout_seconds=120,
         )
 
     def test_the_right_one_opens(self, password_port: int, tmp_path: Path) -> None:
