@@ -26,6 +26,8 @@ _PIPE_BYTES = 1 << 20
 _TAIL_BYTES = 4096
 _LONGEST_LINE_BYTES = 64 * 1024
 _SECONDS_TO_END = 5.0
+# Nothing can refuse to die, but on a busy machine it may have to wait for the processor first.
+_SECONDS_TO_DIE = 60.0
 _OPEN_PIPE_SECONDS = 0.5
 
 
@@ -280,11 +282,14 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     """End the process group: TERM, then KILL. Nothing to do if it has ended."""
     if process.poll() is not None:
         return
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number, seconds in (
+        (signal.SIGTERM, _SECONDS_TO_END),
+        (signal.SIGKILL, _SECONDS_TO_DIE),
+    ):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_SECONDS_TO_END)
+            process.wait(seconds)
             return
 
 

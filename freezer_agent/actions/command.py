@@ -21,6 +21,8 @@ _KEPT_BYTES = 65536
 # What only a shell understands. A last word ";" is find's.
 _OF_A_SHELL = frozenset({";", "&", "&&", "<", ">", ">>", "2>", "2>&1", "&>"})
 _SECONDS_TO_END = 5.0
+# Nothing can refuse to die, but on a busy machine it may have to wait for the processor first.
+_SECONDS_TO_DIE = 60.0
 
 Monotonic = Callable[[], float]
 
@@ -212,9 +214,12 @@ def _log_output(running: _Running) -> None:
 def _end(process: "subprocess.Popen[bytes]") -> None:
     if process.poll() is not None:
         return
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number, seconds in (
+        (signal.SIGTERM, _SECONDS_TO_END),
+        (signal.SIGKILL, _SECONDS_TO_DIE),
+    ):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_SECONDS_TO_END)
+            process.wait(seconds)
             return
