@@ -32,6 +32,8 @@ BACK_TO_BACK = timedelta(seconds=1)
 _RECORD_GRAIN = timedelta(seconds=1)
 """Documents hold the time of a run in whole seconds, rounded down."""
 
+_SECOND = timedelta(seconds=1)
+
 _CRON_HORIZON = timedelta(days=100 * 366)
 """The library searches up to the year 9999, which takes seconds; nobody waits for a century."""
 
@@ -141,45 +143,91 @@ class _Every:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _CronSearch:
-    """The library's cron trigger, asked for one instant at a time."""
+    """The library's cron trigger, asked for one instant at a time.
+
+    The library adds elapsed time to wall times, and so loses a midnight after a night in which the
+    clocks are put forward. Here it sees the wall clock as if that never changed; when it does, the
+    search goes on from there by the new time.
+    """
 
     library: Any
     zone: tzinfo
     fixed_hour: bool
+    start: datetime | None
+    end: datetime
 
     @classmethod
     def make(
         cls,
         schedule: Schedule,
         start: datetime | None,
-        end: datetime | None,
+        end: datetime,
         zone: tzinfo | None,
     ) -> "_CronSearch":
         from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 - slow to import
 
-        zone = zone or _host_zone()
+        # Only so that it ends: no clock is farther from UTC than that.
+        horizon = end + timedelta(days=2)
         try:
-            library = CronTrigger(**schedule.cron, start_date=start, end_date=end, timezone=zone)
+            library = CronTrigger(**schedule.cron, end_date=horizon, timezone=UTC)
         except (ValueError, TypeError, ArithmeticError) as error:
             raise InvalidDocument(
                 "job_schedule", f"the cron fields are refused: {error}"
             ) from error
-        return cls(library=library, zone=zone, fixed_hour=_hour_is_fixed(schedule.cron))
+        return cls(
+            library=library,
+            zone=zone or _host_zone(),
+            fixed_hour=_hour_is_fixed(schedule.cron),
+            start=start,
+            end=end,
+        )
 
     def after(self, instant: datetime) -> datetime | None:
         """The first match that is later than `instant`."""
-        found = instant.astimezone(UTC)
-        while True:
-            match: datetime | None = self.library.get_next_fire_time(
-                None, found + timedelta(microseconds=1)
-            )
-            if match is None:
-                return None
-            # Through UTC, because the library also names wall times that the spring night skips.
-            found = match.astimezone(UTC)
+        start = instant.astimezone(UTC).replace(microsecond=0) + _SECOND
+        if self.start is not None and self.start > start:
+            start = self.start.replace(microsecond=0)
+            start += _SECOND if start < self.start else timedelta(0)
+        while (found := self._first_from(start)) is not None and found <= self.end:
             local = found.astimezone(self.zone)
             if not (self.fixed_hour and local.fold):
                 return local
+            start = found + _SECOND
+        return None
+
+    def _first_from(self, start: datetime) -> datetime | None:
+        """The first match from the whole second `start` on.
+
+        A wall time that the spring night skips comes as much later as the clocks are put forward.
+        """
+        skipped: list[datetime] = []
+        while True:
+            offset = self._offset(start)
+            wall: datetime | None = self.library.get_next_fire_time(None, start + offset)
+            if wall is None:
+                return min(skipped, default=None)
+            found = wall - offset
+            change = self._change(start, found)
+            if change is None:
+                return min([found, *skipped])
+            if found < change + self._offset(change) - offset:
+                skipped.append(found)
+            start = change
+
+    def _change(self, start: datetime, end: datetime) -> datetime | None:
+        """When the clocks change first after `start`, `end` included."""
+        offset, later = self._offset(start), start
+        while self._offset(later) == offset:
+            if later == end:
+                return None
+            start, later = later, min(later + timedelta(days=1), end)
+        while later - start > _SECOND:
+            middle = start + (later - start) // (2 * _SECOND) * _SECOND
+            start, later = (middle, later) if self._offset(middle) == offset else (start, middle)
+        return later
+
+    def _offset(self, instant: datetime) -> timedelta:
+        return instant.astimezone(self.zone).utcoffset() or timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -164,6 +164,10 @@ def test_a_job_that_ran_before(keys: dict[str, str], last: str, expected: list[s
         # Spring: 02:30 does not exist on the 29th.
         ("2026-03-28T12:00:00", {"hour": "2", "minute": "30"}, ["29 03:30:00", "30 02:30:00"]),
         ("2026-03-29T00:40:00", {"minute": "30"}, ["29 01:30:00", "29 03:30:00"]),
+        # Nor is a midnight after that night lost, whether the next one or that of another month.
+        ("2026-03-29T00:00:01", {"hour": "0"}, ["30 00:00:00", "31 00:00:00"]),
+        ("2026-03-29T00:30:00", {"hour": "0", "minute": "15"}, ["30 00:15:00", "31 00:15:00"]),
+        ("2026-03-15T12:00:00", {"day": "1", "hour": "0"}, ["01 00:00:00"]),
         # Autumn: 02:30 comes twice on the 25th, a daily job once, an hourly one in every hour.
         ("2026-10-24T12:00:00", {"hour": "2", "minute": "30"}, ["25 02:30:00", "26 02:30:00"]),
         ("2026-10-25T01:40:00", {"minute": "30"}, ["25 02:30:00", "25 02:30:00", "25 03:30:00"]),
@@ -186,6 +190,17 @@ def test_nights_in_which_the_clocks_change(
     assert firings(len(expected), keys, now=berlin(now)) == expected
 
 
+def test_a_monthly_job_misses_no_month_in_which_the_clocks_change() -> None:
+    trigger = trigger_for(schedule(day="1", hour="0"), now=NOW, zone=BERLIN)
+    due = trigger.get_next_fire_time(None, NOW)
+    months = []
+    while len(months) < 24:
+        assert due is not None
+        months.append((due.month, due.day, due.hour))
+        due = trigger.get_next_fire_time(due, due)
+    assert months == [(month, 1, 0) for month in [12, *range(1, 13), *range(1, 12)]]
+
+
 def test_two_firings_of_the_long_night_are_an_hour_apart() -> None:
     now = berlin("2026-10-25T01:40:00")
     trigger = trigger_for(schedule(minute="30"), now=now, zone=BERLIN)
@@ -202,9 +217,9 @@ def test_a_year_of_missed_firings_is_skipped_in_one_step(keys: dict[str, str]) -
     first = trigger.get_next_fire_time(None, NOW)
     assert first is not None
     later = first + timedelta(days=365)
-    began = time.monotonic()
+    began = time.thread_time()
     following = trigger.get_next_fire_time(first, later)
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
     assert following is not None
     assert timedelta(0) < following - later <= timedelta(seconds=1)
 
@@ -230,9 +245,9 @@ def test_the_phase_survives_a_restart_at_any_moment() -> None:
     ],
 )
 def test_to_find_that_nothing_fits_takes_less_than_a_second(keys: dict[str, str]) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     assert firings(1, keys) == []
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
 
 
 def test_the_present_may_be_in_any_zone() -> None:
