@@ -80,6 +80,8 @@ class JobRuns:
             known = self._known.by_id.get(job_id)
             if known is None or known.run is not None or self._stopping:
                 return
+            if known.status is not JobStatus.SCHEDULED:
+                return  # Stopped while the thread of this run began.
             run = known.run = Run()
             job = known.job
             known.status = JobStatus.RUNNING

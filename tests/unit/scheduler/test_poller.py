@@ -338,6 +338,23 @@ def test_scheduled_then_stopped(world: World, event: str) -> None:
     assert world.timetable.armed == {}
 
 
+@pytest.mark.parametrize("event", ["stop", "abort"])
+def test_a_run_whose_thread_was_on_its_way_at_the_stop_does_not_begin(
+    world: World, event: str
+) -> None:
+    world.put(**HOURLY)
+    world.poller.tick()
+    world.board.request("a", event)
+    world.poller.tick()
+    world.poller.fire("a")
+    assert world.words() == ("stop", "", "")
+    assert world.agent.calls == []
+    world.board.request("a", "start")
+    world.poller.tick()
+    world.timetable.fire("a")
+    assert world.words() == ("scheduled", "", "success")
+
+
 def test_scheduled_then_started_is_armed_once(world: World) -> None:
     world.put(**HOURLY)
     world.poller.tick()
