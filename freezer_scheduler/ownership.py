@@ -92,6 +92,7 @@ class Shared:
         self._alive: Any = None
         self._ring: Any = None
         self._ended = threading.Event()
+        self._beating = threading.Lock()
 
     def open(self) -> None:
         """Join the group. Raises CoordinationUnavailable."""
@@ -154,7 +155,11 @@ class Shared:
             with suppress(CoordinationUnavailable), self._talking("The group cannot be left"):
                 coordinator.leave_group(self._group).get()
                 self._alive.release()
-            with suppress(CoordinationUnavailable), self._talking("The group cannot be left"):
+            with (
+                suppress(CoordinationUnavailable),
+                self._talking("The group cannot be left"),
+                self._beating,
+            ):
                 coordinator.stop()
 
     def _join(self) -> None:
@@ -192,8 +197,14 @@ class Shared:
         pause = 0.0
         while not ended.wait(pause):
             pause = _RETRY_SECONDS
-            with suppress(CoordinationUnavailable), self._talking("The heartbeat failed"):
-                pause = coordinator.heartbeat() / 3
+            with (
+                suppress(CoordinationUnavailable),
+                self._talking("The heartbeat failed"),
+                self._beating,
+            ):
+                # A coordinator that was stopped meanwhile has nothing to send it by.
+                if not ended.is_set():
+                    pause = coordinator.heartbeat() / 3
 
     def _require_own_name(self, *, taken: bool) -> None:
         if not taken:

@@ -29,10 +29,9 @@ class Redis:
         self._folder = folder
         self._server: Server | None = None
 
-    @property
-    def url(self) -> str:
-        """Where it is, as tooz takes it; members that are not heard of for three seconds are gone."""
-        return f"redis://127.0.0.1:{self.port}?timeout=3&membership_timeout=3"
+    def url(self, *, gone_after: int = 60) -> str:
+        """Where it is, as tooz takes it; members not heard of for so many seconds are gone."""
+        return f"redis://127.0.0.1:{self.port}?timeout={gone_after}&membership_timeout={gone_after}"
 
     def start(self) -> None:
         """Start it and wait until it answers."""
