@@ -22,7 +22,7 @@ from freezer_scheduler.errors import AgentNotFound, JobNotSupported
 from freezer_scheduler.process_tree import process_start
 
 PROGRAM = str(Path(__file__).parents[2] / "fakes" / "fake_agent.py")
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 
 
 def wait_for(condition: Callable[[], object]) -> None:

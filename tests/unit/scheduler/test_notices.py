@@ -266,7 +266,14 @@ def serve() -> Iterator[Serve]:
     def start(**options: Any) -> tuple[int, Mailbox]:
         mailbox = Mailbox()
         controller = Controller(
-            mailbox, "127.0.0.1", free_ports(1)[0], authenticator=mailbox.authenticate, **options
+            mailbox,
+            "127.0.0.1",
+            free_ports(1)[0],
+            authenticator=mailbox.authenticate,
+            # Else it asks the name service, which may take longer than it may take to start.
+            server_hostname="localhost",
+            ready_timeout=60,
+            **options,
         )
         controller.start()
         started.append(controller)

@@ -193,7 +193,7 @@ def test_a_pause_gives_up_the_slot(runner: Runner, agents: ScriptedAgents) -> No
         def pause(self, seconds: float) -> None:
             super().pause(0 * seconds)
             pausing.set()
-            assert done.wait(20)
+            assert done.wait(60)
 
     agents.script = [BAD, OK, OK]
     results = []
@@ -201,10 +201,10 @@ def test_a_pause_gives_up_the_slot(runner: Runner, agents: ScriptedAgents) -> No
         target=lambda: results.append(runner.run(job({"max_retries": 1}), Pausing(), ignore))
     )
     thread.start()
-    assert pausing.wait(20)
+    assert pausing.wait(60)
     other = runner.run(job({}), Run(), ignore)
     done.set()
-    thread.join(20)
+    thread.join(60)
     assert other.result is JobResult.SUCCESS
     assert results[0].result is JobResult.SUCCESS
 
@@ -309,20 +309,20 @@ def test_abort_while_waiting_for_a_slot_starts_no_agent(
 
     def slow() -> Outcome:
         inside.set()
-        assert go.wait(20)
+        assert go.wait(60)
         return OK
 
     agents.script = [slow]
     first = threading.Thread(target=lambda: runner.run(job({}), Run(), ignore))
     first.start()
-    assert inside.wait(20)
+    assert inside.wait(60)
     run, results = Run(), []
     second = threading.Thread(target=lambda: results.append(runner.run(job({}), run, ignore)))
     second.start()
     run.abort()
     go.set()
-    first.join(20)
-    second.join(20)
+    first.join(60)
+    second.join(60)
     assert results[0].result is JobResult.ABORTED
     assert len(agents.called) == 1
 
