@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ PROJECT = "demo"
 MARK = "FREEZER_TEST_SCHEDULER"
 WAIT_SECONDS = 60
 COMMAND_SECONDS = 120
+END_SECONDS = 30
 
 
 def await_(what: str, look: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
@@ -131,6 +132,13 @@ class SchedulerProcess:
                 continue  # It has ended meanwhile.
         return found
 
+    def _left_after(self, seconds: float) -> dict[int, str]:
+        """Who still lives then, or nobody as soon as all have ended: some are just about to."""
+        deadline = time.monotonic() + seconds
+        while (left := self.family()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return left
+
     def clear_up(self) -> dict[int, str]:
         """End whatever is left; returns what should not have been."""
         for process in self._processes:
@@ -141,9 +149,10 @@ class SchedulerProcess:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
-        left = self.family()
+        left = self._left_after(END_SECONDS)
         for pid in left:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         path = PidFile(self.client_id).path
         for left_file in path.parent.glob(f"{path.stem}*.pid"):
             left_file.unlink(missing_ok=True)
@@ -182,6 +191,13 @@ class JobDesk:
         schedule = answer["job_schedule"]
         assert isinstance(schedule, dict)
         return schedule
+
+    def runs(self, job_id: str) -> list[dict[str, Any]]:
+        """The runs of the job that the API remembers, the oldest first."""
+        path = f"/v2/{PROJECT}/jobs/{job_id}/runs?limit=10000"
+        status, answer = self.server.send("GET", path)
+        assert status == 200, answer
+        return list(answer["runs"])
 
     def ask_for(self, job_id: str, event: str) -> None:
         """Request start, stop or abort."""

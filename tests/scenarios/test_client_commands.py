@@ -70,7 +70,7 @@ def api_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     here = ["--config-file", str(config)]
     manage = [*_program("freezer_api.cli.manage"), *here, "db", "sync"]
-    subprocess.run(manage, check=True, timeout=60, capture_output=True)
+    subprocess.run(manage, check=True, timeout=120, capture_output=True)
     serve = [*_program("freezer_api.cli.serve"), *here]
     with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -295,7 +295,7 @@ def test_members_start_one_run_together_however_many_come_at_once(
     run: Run, freezer: Freezer, job_file: str
 ) -> None:
     jobs = [created_job(run, job_file) for _ in range(8)]
-    session_id = freezer.sessions.create({"schedule": {}, "hold_off": 60})
+    session_id = freezer.sessions.create({"schedule": {}, "hold_off": 3600})
     for job_id in jobs:
         freezer.sessions.add_job(session_id, job_id)
     with ThreadPoolExecutor(len(jobs)) as pool:

@@ -58,6 +58,7 @@ def test_each_job_runs_once_at_a_time_and_goes_on_when_one_is_killed(
         words = seen(path)
         assert words == (["in", "out"] * len(words))[: len(words)]
     one.end(signal.SIGKILL)
+    await_("the end of what it had begun", lambda: not one.family())
     before = [len(seen(path)) for path in told]
     await_(
         "runs of every job by the other one",

@@ -110,10 +110,7 @@ class Member:
 
     def runs(self) -> list[dict[str, Any]]:
         """Its runs, the oldest first."""
-        path = f"/v2/{PROJECT}/jobs/{self.job_id}/runs?limit=10000"
-        status, answer = self.desk.server.send("GET", path)
-        assert status == 200, answer
-        return list(answer["runs"])
+        return self.desk.runs(self.job_id)
 
 
 def with_clock(scheduler: SchedulerProcess, skew: int) -> None:
