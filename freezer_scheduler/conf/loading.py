@@ -114,11 +114,13 @@ class _Reader:
 
     def _typed(self, spelled: Spelled, text: str, where: str) -> Any:
         try:
-            return spelled.option.type(text)
+            value = spelled.option.type(text)
         except ValueError as error:
             said = "the value is not of the right kind" if spelled.option.secret else str(error)
             self.reasons.append(f"wrong value for {where}: {said}")
             return spelled.option.default
+        # The library takes an empty number for None, which a script's unset variable gives.
+        return spelled.option.default if value is None else value
 
     def _from_files(self, spelled: Spelled, key: Key, files: cfg.ConfigOpts) -> Any:
         group = None if key.section == "DEFAULT" else key.section

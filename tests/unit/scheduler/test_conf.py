@@ -513,3 +513,8 @@ def test_libraries_tell_their_story_only_to_debuggers(log_book: LogBook) -> None
             logging.getLogger("apscheduler").info("at %s", level)
     assert "at 20" not in log_book.system.read_text()
     assert "at 10" in log_book.system.read_text()
+
+
+def test_an_empty_number_means_the_default(loader: Loader) -> None:
+    settings = loader.settings("-i", "", "--concurrent-jobs", "", text="[scheduler]\ninterval =\n")
+    assert (settings.interval_seconds, settings.concurrent_jobs) == (60, 1)
