@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from freezer_model.job import RUNTIME_KEYS, Job, JobResult, JobStatus
+from freezer_model.job import RUNTIME_KEYS, Job, JobEvent, JobResult, JobStatus
 from freezer_model.run import JobRun
 from freezer_scheduler.errors import BoardRefused, BoardUnavailable
 from freezer_scheduler.job_boards.base import SessionPlace, StateReport, report_each
@@ -25,7 +25,9 @@ class DirectoryBoard:
 
     Beside `NAME.conf` a `NAME.state` keeps how the job goes: the runtime keys of job_schedule and
     the metadata of its last backup and its last runs. A job whose file changes is a new job: its state starts anew.
-    A job without an id has its file's name for one.
+    A job without an id has its file's name for one. Of the runtime keys of the file itself an event
+    counts, and the status `stop`, until there is a state: a job that somebody stopped, and whose
+    copy of the API's lies there, does not run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -123,8 +125,10 @@ class DirectoryBoard:
             schedule = {}
         if isinstance(schedule, dict):
             wanted = {key: schedule[key] for key in schedule if key not in RUNTIME_KEYS}
+            state = state or _asked_for(schedule)
             merged["job_schedule"] = wanted | state
-        return None if state.get("status") == JobStatus.COMPLETED else merged
+        is_over = state.get("status") == JobStatus.COMPLETED
+        return None if is_over or state.get("event") == JobEvent.REMOVE else merged
 
     def _complain(self, path: Path, reason: str) -> None:
         if self._unreadable.get(path) != reason:
@@ -161,6 +165,14 @@ class DirectoryBoard:
 def _add_run(state: dict[str, Any], run: JobRun) -> None:
     others = [other for other in state.get("runs", ()) if other.get("run_id") != run.run_id]
     state["runs"] = [*others, run.to_document()][-_KEPT_RUNS:]
+
+
+def _asked_for(schedule: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file that was not seen before asks for; how its job went elsewhere does not count."""
+    asked = {"event": schedule.get("event")}
+    if schedule.get("status") == JobStatus.STOP:
+        asked["status"] = JobStatus.STOP
+    return {key: value for key, value in asked.items() if value}
 
 
 def _digest(text: str) -> str:

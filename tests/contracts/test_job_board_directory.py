@@ -87,9 +87,26 @@ class TestDirectory(JobBoardContract):
         place.put("a")
         assert ids(place) == []
 
-    def test_runtime_keys_of_the_file_do_not_count(self, place: DirectoryPlace) -> None:
-        place.put("a", status="completed", result="fail", event="stop")
+    def test_how_the_job_of_a_file_went_elsewhere_does_not_count(
+        self, place: DirectoryPlace
+    ) -> None:
+        place.put("a", status="completed", result="fail", time_ended=5, current_pid=1)
         assert place.board.wanted()[0]["job_schedule"] == {}
+
+    @pytest.mark.parametrize(
+        "asked", [{"status": "stop"}, {"event": "stop"}, {"status": "stop", "event": "start"}]
+    )
+    def test_what_a_file_asks_for_counts_until_there_is_a_state(
+        self, asked: dict[str, str], place: DirectoryPlace
+    ) -> None:
+        place.put("a", **asked, result="fail")
+        assert place.board.wanted()[0]["job_schedule"] == asked
+        place.board.report("a", {"status": "scheduled"}, None)
+        assert place.board.wanted()[0]["job_schedule"] == {"status": "scheduled"}
+
+    def test_a_file_that_asks_for_removal_is_no_job(self, place: DirectoryPlace) -> None:
+        place.put("a", event="remove")
+        assert place.board.wanted() == []
 
     def test_action_defaults(self, place: DirectoryPlace) -> None:
         (place.folder / "a.conf").write_text(
