@@ -1,5 +1,6 @@
 """What every engine of file trees promises, as tests. An engine binds them with `engine`."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ import pytest
 
 from freezer_agent.engines.base import Engine, EngineState, SourceNotes
 from freezer_agent.errors import EngineError, StreamError
-from tests.fakes.trees import change_tree, differences, make_tree, tree_state
+from tests.fakes.trees import change_tree, differences, make_tree, tree_state, wait_for_a_tick
 
 
 class Broke(Exception):
@@ -37,6 +38,7 @@ class Levels:
         stream = b"".join(self.engine.backup(self.source, self.state(), notes))
         self.streams.append(stream)
         self.notes.append(notes)
+        wait_for_a_tick(self.work)
         return notes
 
     def restore(self, target: Path, upto: int | None = None) -> None:
@@ -149,9 +151,9 @@ class EngineContract:
         before = children()
         stream: Iterator[bytes] = levels.engine.backup(levels.source, levels.state(), SourceNotes())
         assert next(stream)
-        assert children() != before
+        assert children() - before
         stream.close()  # type: ignore[attr-defined]  # a generator, which its type does not say
-        assert children() == before
+        assert children() <= before
         assert list(levels.work.iterdir()) == []
 
     def test_a_cut_stream_is_an_error(self, levels: Levels, tmp_path: Path) -> None:
@@ -177,7 +179,7 @@ class EngineContract:
         with pytest.raises(Broke) as raised:
             levels.engine.restore(target, chunks(), SourceNotes())
         assert raised.value is error
-        assert children() == before
+        assert children() <= before
 
     def test_the_user_s_files_in_the_target_give_way(self, levels: Levels, tmp_path: Path) -> None:
         levels.backup()
@@ -202,5 +204,7 @@ def children() -> set[str]:
     """The processes that this one has started and that are not ended."""
     found = set()
     for task in Path("/proc/self/task").iterdir():
-        found.update((task / "children").read_text().split())
+        # A thread that another test has left may end while it is looked at.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.update((task / "children").read_text().split())
     return found

@@ -10,7 +10,7 @@ import pytest
 
 from freezer_agent.engines.base import SourceNotes
 from freezer_agent.engines.tar import TarEngine, find_gnu_tar
-from tests.fakes.trees import tree_state
+from tests.fakes.trees import tree_state, wait_for_a_tick
 
 NAMES = ("a", "b", "c", "old", "zz")
 COMMAND = (
@@ -36,20 +36,11 @@ class OldAgent:
 
     def archive(self) -> bytes:
         """The next level."""
-        # Files that change in the tick of the clock in which a level begins are lost by tar.
-        self._wait_for_a_tick(self.source.parent / "before")
+        wait_for_a_tick(self.source.parent)
         argv = [self.tar, *COMMAND, f"--listed-incremental={self.state}", "."]
         made = subprocess.run(argv, cwd=self.source, check=True, capture_output=True).stdout
-        self._wait_for_a_tick(self.source.parent / "after")
+        wait_for_a_tick(self.source.parent)
         return made
-
-    @staticmethod
-    def _wait_for_a_tick(file: Path) -> None:
-        """Until the clock of the file system has moved on, a few milliseconds."""
-        file.touch()
-        first = file.stat().st_mtime_ns
-        while file.stat().st_mtime_ns == first:
-            file.touch()
 
 
 def directories(tree: Path) -> list[Path]:

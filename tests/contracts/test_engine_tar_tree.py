@@ -14,7 +14,7 @@ from freezer_agent.engines.tar import TarEngine, find_gnu_tar
 from freezer_agent.errors import Damaged, EngineError
 from tests.contracts.test_engine_tar import archive_of, directory, entry
 from tests.contracts.test_engine_tar_moves import OldAgent, plain, restored, run_chain, swapped
-from tests.fakes.trees import change_tree, differences, make_tree, tree_state
+from tests.fakes.trees import change_tree, differences, make_tree, tree_state, wait_for_a_tick
 
 ALL = Selection(["**"])
 
@@ -39,6 +39,7 @@ class Chain:
         )
         self.streams.append(b"".join(self.engine.backup(self.source, state, SourceNotes())))
         self.listings.append(b"".join(parts))
+        wait_for_a_tick(self._folder)
 
     def names(self) -> set[bytes]:
         with self.engine.tree(self._folder) as tree:

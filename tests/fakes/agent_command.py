@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from freezer_agent.cli import main
+from tests.fakes.trees import wait_for_a_tick
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -61,11 +62,12 @@ class AgentCommand:
         return Ended(status=status, stdout=captured.out, stderr=captured.err)
 
     def backup(self, source: Path, *words: str | Path) -> dict[str, Any]:
-        """Make a backup named "name" that must succeed; its report."""
+        """Make a backup named "name" that must succeed; its report. What changes now is younger."""
         ended = self.run(
             *self.storage, "-N", "name", "-F", source, "--nosync", "--metadata-out", "-", *words
         )
         assert ended.status == 0, ended.stderr
+        wait_for_a_tick(self.folder)
         return ended.report
 
     def restore(self, target: Path, *words: str | Path) -> Ended:

@@ -4,7 +4,8 @@
 """Small file trees with everything a POSIX tree can hold, and a way to compare two of them.
 
 `make_tree` builds one, `change_tree` does to it what a day of work does, and `tree_state` is what
-a backup must bring back: two trees are the same when their states are equal.
+a backup must bring back: two trees are the same when their states are equal. `wait_for_a_tick`
+belongs between a level and a change.
 """
 
 import errno
@@ -13,6 +14,7 @@ import os
 import socket
 import stat
 import struct
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,6 +155,19 @@ def change_tree(root: Path, step: int = 1) -> None:
     os.link(path(b"hard/one"), path(b"hard/step %d" % step))
     os.unlink(path(b"to plain"))
     os.symlink(b"plain/changed", path(b"to plain"))
+
+
+def wait_for_a_tick(folder: Path) -> None:
+    """Until the clock of the folder's file system has moved on, a few milliseconds.
+
+    A file that changes in place in the tick in which tar has begun, right after tar has read it,
+    has a time from before that: the next level would not have it.
+    """
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        file.write(b"x")
+        first = os.fstat(file.fileno()).st_mtime_ns
+        while os.fstat(file.fileno()).st_mtime_ns == first:
+            file.write(b"x")
 
 
 def _make_plain(top: bytes) -> None:
