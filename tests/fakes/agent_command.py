@@ -91,7 +91,7 @@ class AgentCommand:
     def run_program(self, *words: str | Path, **settings: Any) -> Ended:
         """Run the real program to its end."""
         process = self.start(*words, **settings)
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=120)
         return Ended(status=process.returncode, stdout=stdout.decode(), stderr=stderr.decode())
 
     def environment(self) -> dict[str, str]:

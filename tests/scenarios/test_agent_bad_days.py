@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.agent_command import AgentCommand
+from tests.fakes.held_tar import HeldTar, held_tar
 from tests.fakes.trees import differences, tree_state
 
 
@@ -23,11 +26,14 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def tar(tmp_path: Path) -> Iterator[HeldTar]:
+    with held_tar(tmp_path / "held tar") as tar:
+        yield tar
+
+
 def make_big(source: Path) -> None:
-    part = os.urandom(1 << 20)
-    with (source / "big").open("wb") as file:
-        for _ in range(150):
-            file.write(part)
+    (source / "big").write_bytes(os.urandom(8 << 20))
 
 
 def objects(agent: AgentCommand) -> list[str]:
@@ -38,33 +44,40 @@ def objects(agent: AgentCommand) -> list[str]:
     )
 
 
+def wait_until(is_so: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 120
+    while not is_so():
+        assert process.poll() is None, "the run has ended"
+        assert time.monotonic() < deadline, "the run did not get so far"
+        time.sleep(0.01)
+
+
 def wait_for_bytes(agent: AgentCommand, process: "subprocess.Popen[bytes]") -> None:
     """Until the run has written some of its stream."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        if any(path.stat().st_size > 1 << 20 for path in growing(agent)):
-            return
-        time.sleep(0.01)
-    raise AssertionError("the run did not get as far as its stream")
+    wait_until(lambda: any(size > 1 << 20 for size in growing(agent)), process)
 
 
-def growing(agent: AgentCommand) -> list[Path]:
-    return [path for path in agent.container.rglob(".freezer-incomplete-*") if path.exists()]
+def growing(agent: AgentCommand) -> Iterator[int]:
+    """The sizes of what is being written, which may be gone at any moment."""
+    for folder, _, names in os.walk(agent.container):
+        for name in names:
+            if name.startswith(".freezer-incomplete-"):
+                with suppress(FileNotFoundError):
+                    yield Path(folder, name).stat().st_size
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_told_to_stop_leaves_nothing(
-    agent: AgentCommand, source: Path, number: signal.Signals
+    agent: AgentCommand, source: Path, tar: HeldTar, number: signal.Signals
 ) -> None:
     agent.backup(source)
     before = objects(agent)
     make_big(source)
-    process = agent.start(
-        *agent.storage, "-N", "name", "-F", source, "--compression", "none", "--nosync"
-    )
+    words = [*agent.storage, "-N", "name", "-F", source, "--compression", "none", "--nosync"]
+    process = tar.start(agent, *words)
     wait_for_bytes(agent, process)
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == (-signal.SIGTERM if number == signal.SIGTERM else 130)
     assert b"Nothing of this backup is left" in stderr
     assert objects(agent) == before
@@ -72,15 +85,15 @@ def test_a_run_that_is_told_to_stop_leaves_nothing(
 
 
 def test_a_run_that_is_killed_loses_nothing_and_the_next_one_works(
-    agent: AgentCommand, source: Path, tmp_path: Path
+    agent: AgentCommand, source: Path, tar: HeldTar, tmp_path: Path
 ) -> None:
     agent.backup(source, "--incremental")
     make_big(source)
     words = [*agent.storage, "-N", "name", "-F", source, "--compression", "none", "--nosync"]
-    process = agent.start(*words, "--incremental")
+    process = tar.start(agent, *words, "--incremental")
     wait_for_bytes(agent, process)
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL
     assert len(agent.listed()) == 1
     assert [key for key in objects(agent) if key.startswith("locks")]
@@ -121,7 +134,7 @@ def test_killed_at_every_step_of_a_backup(
     ended = subprocess.run(
         [sys.executable, "-c", _DIES_AT, step, when, "--log-file", str(agent.log), *words],
         env=agent.environment(),
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert ended.returncode == -signal.SIGKILL
@@ -241,17 +254,18 @@ def test_no_such_backup(agent: AgentCommand, tmp_path: Path, words: list[str]) -
     assert not (tmp_path / "out").exists()
 
 
-def test_the_second_of_two_agents_is_told_who_works(agent: AgentCommand, source: Path) -> None:
+def test_the_second_of_two_agents_is_told_who_works(
+    agent: AgentCommand, source: Path, tar: HeldTar
+) -> None:
     make_big(source)
     words = [*agent.storage, "-N", "name", "-F", source, "--compression", "none", "--nosync"]
-    process = agent.start(*words)
+    process = tar.start(agent, *words)
     try:
         wait_for_bytes(agent, process)
-        process.send_signal(signal.SIGSTOP)
         ended = agent.run(*words)
     finally:
-        process.send_signal(signal.SIGCONT)
-        process.communicate(timeout=60)
+        tar.release()
+        process.communicate(timeout=120)
     assert ended.status == 1
     assert f"process {process.pid} of host" in ended.stderr
     assert "h:mm:ss" in ended.stderr
@@ -301,18 +315,15 @@ def test_errors_are_in_the_log_too(agent: AgentCommand, tmp_path: Path) -> None:
 
 
 def test_a_restore_that_is_told_to_stop_says_what_it_leaves(
-    agent: AgentCommand, source: Path, tmp_path: Path
+    agent: AgentCommand, source: Path, tar: HeldTar, tmp_path: Path
 ) -> None:
     make_big(source)
     agent.backup(source, "--compression", "none")
     target = tmp_path / "out"
-    process = agent.start(
-        *("--action", "restore", *agent.storage, "-N", "name", "--restore-abs-path", target)
-    )
-    deadline = time.monotonic() + 30
-    while not (target / "big").exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
+    words = ["--action", "restore", *agent.storage, "-N", "name"]
+    process = tar.start(agent, *words, "--restore-abs-path", target)
+    wait_until((target / "big").exists, process)
     process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == -signal.SIGTERM
     assert f"What is in '{target}' now is incomplete".encode() in stderr
