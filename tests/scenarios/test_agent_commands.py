@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import resource
+import secrets
 import shlex
 import subprocess
 import sys
@@ -55,14 +56,27 @@ def test_an_unknown_option_is_told(agent: AgentCommand) -> None:
 
 
 def test_the_real_program_starts_quickly(agent: AgentCommand) -> None:
-    """The aim is 0.3 s on an idle machine; CPU time is what a busy one can still measure."""
-    used = []
+    """The aim is 0.3 s on an idle machine; CPU time is what a busy one can still measure.
+
+    A slow one gets as much more as it takes for a dozen modules of the standard library, which
+    are 0.08 s where the aim was set.
+    """
+    library = "argparse, asyncio, email.message, http.client, json, logging.config, ssl, tempfile"
+    words = [sys.executable, "-c", f"import {library}, urllib.request, xml.dom.minidom"]
+    used, usual = [], []
     for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before = cpu_seconds_of_children()
         assert agent.run_program("--version").status == 0
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        used.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
-    assert min(used) < 0.4
+        between = cpu_seconds_of_children()
+        subprocess.run(words, env=agent.environment(), check=True)
+        used.append(between - before)
+        usual.append(cpu_seconds_of_children() - between)
+    assert min(used) < max(0.4, 5 * min(usual))
+
+
+def cpu_seconds_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @pytest.mark.parametrize(
@@ -362,23 +376,28 @@ def test_a_reader_that_stops_early_is_no_failure(agent: AgentCommand) -> None:
     assert agent.run("--action", "exec", "--command", "yes | head -n 1").status == 0
 
 
-def test_a_command_that_takes_too_long_is_ended(agent: AgentCommand, tmp_path: Path) -> None:
-    pid = tmp_path / "pid"
-    command = f"sh -c 'echo $$ > {pid}; sleep 600 & sleep 600'"
+def test_a_command_that_takes_too_long_is_ended(agent: AgentCommand) -> None:
+    # By these words they are found: a busy machine may not let them tell anything in a second.
+    sleep = f"sleep 600.{secrets.randbelow(10**12):012}"
+    command = f"sh -c '{sleep} & {sleep}'"
     began = time.monotonic()
     ended = agent.run("--action", "exec", "--command", command, "--timeout", "1")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 240
     assert ended.status == 1
     assert "more than 1 seconds" in ended.stderr
-    group = int(pid.read_text())
-    assert [one for one in psutil.process_iter() if is_alive_in(one, group)] == []
+    deadline = time.monotonic() + 60
+    while left := running_with(sleep.partition(" ")[2]):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.01)
 
 
-def is_alive_in(process: psutil.Process, group: int) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) == group
-    except (psutil.NoSuchProcess, ProcessLookupError):
-        return False
+def running_with(word: str) -> list[psutil.Process]:
+    """The processes that have the word in their command line, which one that has ended has not."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(word in argument for argument in process.info["cmdline"] or ())
+    ]
 
 
 def test_much_output_is_bounded(agent: AgentCommand) -> None:
