@@ -68,15 +68,23 @@ def stream_out(
     pass_fds: Collection[int] = (),
     accept: Collection[int] = (0,),
     on_error_line: ErrorLine | None = None,
+    idle_seconds: float | None = None,
 ) -> Generator[bytes, None, int]:
     """Start a command and yield what it writes to stdout, as it comes.
 
     The generator returns the exit status (for `yield from`); one that is not in `accept` raises
-    CommandFailed. `on_error_line` gets every line of stderr, without its end. Closing the
-    generator early, or an error inside it, ends the command and everything it started.
+    CommandFailed. `on_error_line` gets every line of stderr, without its end. With `idle_seconds`
+    an empty chunk is yielded when nothing has come for so long: whoever draws may want to leave.
+    Closing the generator early, or an error inside it, ends the command and everything it started.
     """
     return _streaming(
-        argv, cwd=cwd, env=env, pass_fds=pass_fds, accept=accept, on_error_line=on_error_line
+        argv,
+        cwd=cwd,
+        env=env,
+        pass_fds=pass_fds,
+        accept=accept,
+        on_error_line=on_error_line,
+        idle_seconds=idle_seconds,
     )
 
 
@@ -116,6 +124,7 @@ def _streaming(
     pass_fds: Collection[int],
     accept: Collection[int],
     on_error_line: ErrorLine | None,
+    idle_seconds: float | None,
 ) -> Generator[bytes, None, int]:
     with _started(argv, cwd=cwd, env=env, pass_fds=pass_fds) as process:
         stderr = _ErrorTail(process.stderr, on_error_line)
@@ -126,13 +135,17 @@ def _streaming(
             stdout = process.stdout.fileno()
             is_open = True
             while is_open:
-                for key, _ in selector.select():
-                    if key.fd != stdout:
-                        stderr.read(selector)
-                    elif chunk := os.read(stdout, _CHUNK_BYTES):
-                        yield chunk
-                    else:
-                        is_open = False
+                ready = [key.fd for key, _ in selector.select(idle_seconds)]
+                if stderr.number in ready:
+                    stderr.read(selector)
+                if stdout not in ready:
+                    # Many messages and no output are idleness too.
+                    if idle_seconds is not None:
+                        yield b""
+                elif chunk := os.read(stdout, _CHUNK_BYTES):
+                    yield chunk
+                else:
+                    is_open = False
         status = _wait_reading(process, stderr)
     if status not in accept:
         raise CommandFailed(argv, status, stderr.tail)
@@ -187,6 +200,11 @@ class _ErrorTail:
         self._line = b""
         self.is_open = True
         os.set_blocking(pipe.fileno(), False)
+
+    @property
+    def number(self) -> int:
+        """Its file descriptor."""
+        return self._pipe.fileno()
 
     @property
     def tail(self) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,7 +26,7 @@ from freezer_agent.errors import Damaged, ObjectNotFound, StorageError, StreamEr
 from freezer_agent.modes.base import Mode
 from freezer_agent.pipeline.checksum import Checksum, verified
 from freezer_agent.pipeline.coding import Coding, Codings, Purpose
-from freezer_agent.pipeline.prefetch import prefetched
+from freezer_agent.pipeline.prefetch import prefetched, until_left
 from freezer_agent.pipeline.spool import Spool
 from freezer_agent.pipeline.streams import counted
 from freezer_agent.requests import BackupRequest
@@ -308,10 +309,12 @@ class BackupAction:
         notes: SourceNotes,
         raw: "_Sum",
     ) -> Any:
-        stream = counted(self._engine.backup(tree, state, notes), raw.add)
+        left = threading.Event()
+        stream = until_left(self._engine.backup(tree, state, notes), left)
+        stream = counted(stream, raw.add)
         stream = counted(stream, self._progress.add)
         coded = coding.pipeline(Purpose.DATA).forward(stream, raw.passed)
-        return prefetched(coded, self._request.queue_size)
+        return prefetched(coded, self._request.queue_size, left)
 
     def _published(
         self,

@@ -126,8 +126,9 @@ class Engine(Protocol):
         """The stream of the source, as it is now, relative to `state.previous`.
 
         Lazy: work begins with the first chunk asked for, and back pressure is the consumer's
-        pulling. When the iterator ends, `state.next` and `notes` are complete and the engine has
-        checked its program's status. EngineError in the middle means the stream is worthless.
+        pulling. Empty chunks come while there is nothing to give, so that who draws can leave.
+        When the iterator ends, `state.next` and `notes` are complete and the engine has checked
+        its program's status. EngineError in the middle means the stream is worthless.
         Closing the iterator early ends every process and removes every temporary file.
         """
         ...

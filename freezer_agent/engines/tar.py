@@ -35,6 +35,8 @@ _PROBE_SECONDS = 30.0
 _BLOCKING = "--blocking-factor=320"
 _MOST_EXTENSION_BYTES = 1 << 20
 _SOME_FILES_FAILED = 2
+# Tar may look for the next change for long; so soon it is seen that nobody wants it any more.
+_IDLE_SECONDS = 1.0
 
 
 class Dereference(StrEnum):
@@ -99,6 +101,7 @@ class TarEngine:
                 env=_ENVIRONMENT,
                 accept=(0, 1),
                 on_error_line=messages.take,
+                idle_seconds=_IDLE_SECONDS,
             )
             try:
                 for chunk in stream:

@@ -6,16 +6,38 @@ import threading
 from collections.abc import Iterable, Iterator
 
 
-def prefetched(chunks: Iterable[bytes], depth: int) -> Iterator[bytes]:
+class ConsumerLeft(Exception):
+    """Ends, in the producer's thread, what nobody wants any more."""
+
+
+def prefetched(
+    chunks: Iterable[bytes], depth: int, left: threading.Event | None = None
+) -> Iterator[bytes]:
     """The same chunks, made up to `depth` ahead by a thread.
 
     An error of `chunks` is raised here, unchanged, after the chunks before it. Leaving early
     closes `chunks` in its own thread and waits for that, so nothing is left running; it waits at
-    most until the chunk that is being made is there.
+    most until the chunk that is being made is there. `left` is set then: see `until_left`.
     """
     if depth < 1:
         raise ValueError(f"a hand-over of depth {depth} cannot carry a chunk")
-    return _handed_over(_Producer(iter(chunks), depth))
+    return _handed_over(_Producer(iter(chunks), depth, left or threading.Event()))
+
+
+def until_left(chunks: Iterator[bytes], left: threading.Event) -> Iterator[bytes]:
+    """The chunks that are not empty; ConsumerLeft once `left` is set.
+
+    For the source of a pipeline that is prefetched. A source that gives empty chunks while it has
+    nothing to give does not hold up who leaves, although a stage makes no chunk of an empty one.
+    """
+    with contextlib.ExitStack() as stack:
+        if hasattr(chunks, "close"):
+            stack.callback(chunks.close)
+        for chunk in chunks:
+            if left.is_set():
+                raise ConsumerLeft
+            if chunk:
+                yield chunk
 
 
 def _handed_over(producer: "_Producer") -> Iterator[bytes]:
@@ -31,10 +53,10 @@ def _handed_over(producer: "_Producer") -> Iterator[bytes]:
 class _Producer:
     """A thread that fills a bounded queue from an iterator; None marks its end."""
 
-    def __init__(self, chunks: Iterator[bytes], depth: int) -> None:
+    def __init__(self, chunks: Iterator[bytes], depth: int, left: threading.Event) -> None:
         self._chunks = chunks
         self._queue: queue.Queue[bytes | None] = queue.Queue(depth)
-        self._stopping = threading.Event()
+        self._stopping = left
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._fill, name="prefetch", daemon=True)
 

@@ -200,7 +200,8 @@ class TestReading:
             (source / f"{number:02} \u00e4\n").write_bytes(os.urandom(400_000))
         notes = SourceNotes()
         state = EngineState(previous=None, next=source.parent / "state")
-        for number, _ in enumerate(engine.backup(source, state, notes)):
+        chunks = filter(None, engine.backup(source, state, notes))
+        for number, _ in enumerate(chunks):
             if number == 0:
                 for path in sorted(source.iterdir())[20:]:
                     path.unlink()

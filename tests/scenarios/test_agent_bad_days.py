@@ -17,6 +17,8 @@ from tests.fakes.agent_command import AgentCommand
 from tests.fakes.held_tar import HeldTar, held_tar
 from tests.fakes.trees import differences, tree_state
 
+BIG_BYTES = 8 << 20
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
@@ -33,7 +35,7 @@ def tar(tmp_path: Path) -> Iterator[HeldTar]:
 
 
 def make_big(source: Path) -> None:
-    (source / "big").write_bytes(os.urandom(8 << 20))
+    (source / "big").write_bytes(os.urandom(BIG_BYTES))
 
 
 def objects(agent: AgentCommand) -> list[str]:
@@ -53,8 +55,8 @@ def wait_until(is_so: Callable[[], bool], process: "subprocess.Popen[bytes]") ->
 
 
 def wait_for_bytes(agent: AgentCommand, process: "subprocess.Popen[bytes]") -> None:
-    """Until the run has written some of its stream."""
-    wait_until(lambda: any(size > 1 << 20 for size in growing(agent)), process)
+    """Until the run has written what there is of its stream, and tar says nothing more."""
+    wait_until(lambda: any(size >= BIG_BYTES for size in growing(agent)), process)
 
 
 def growing(agent: AgentCommand) -> Iterator[int]:

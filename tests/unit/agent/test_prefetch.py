@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freezer_agent.pipeline.prefetch import prefetched
+from freezer_agent.pipeline.prefetch import prefetched, until_left
 
 
 class Broke(Exception):
@@ -98,6 +98,34 @@ def test_an_error_of_the_consumer_ends_the_producer() -> None:
         consume()
     assert closed.is_set()
     assert "prefetch" not in threads()
+
+
+def test_leaving_early_does_not_wait_for_a_source_that_has_nothing_to_give() -> None:
+    closed, left = threading.Event(), threading.Event()
+
+    def silent() -> Iterator[bytes]:
+        try:
+            yield b"x"
+            while True:
+                yield b""
+        finally:
+            closed.set()
+
+    def stage(chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """One that, as a compressor does, makes nothing of nothing."""
+        for chunk in chunks:
+            if chunk:
+                yield chunk
+
+    stream = prefetched(stage(until_left(silent(), left)), 2, left)
+    assert next(stream) == b"x"
+    stream.close()  # type: ignore[attr-defined]  # a generator, which its type does not say
+    assert closed.is_set()
+    assert "prefetch" not in threads()
+
+
+def test_empty_chunks_of_a_source_are_not_passed_on() -> None:
+    assert list(until_left(iter([b"", b"1", b"", b"2"]), threading.Event())) == [b"1", b"2"]
 
 
 def test_nothing_starts_before_the_first_chunk_is_asked_for() -> None:

@@ -114,6 +114,12 @@ class TestStreamOut:
         processes.stream_out(shell("touch started"), cwd=tmp_path)
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.parametrize("script", ["sleep 600", "while echo x >&2; do sleep 0.01; done"])
+    def test_one_that_makes_nothing_is_idle_though_it_may_talk(self, script: str) -> None:
+        stream = processes.stream_out(shell(script), idle_seconds=0.05)
+        assert next(stream) == next(stream) == b""
+        stream.close()
+
     def test_leaving_early_ends_the_whole_group(self) -> None:
         stream = processes.stream_out(shell("sleep 600 & echo $! $$; wait"))
         child, leader = map(int, next(stream).split())
