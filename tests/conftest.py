@@ -1,6 +1,8 @@
 """What every test may ask for."""
 
+import os
 import signal
+import urllib.request
 from types import FrameType
 
 import pytest
@@ -13,8 +15,13 @@ pytest_plugins = [
 ]
 
 # On a busy machine a single example may take its time; a test that hangs has pytest's own limit.
+# By chance new examples are found here, day by day; continuous integration tries the same again.
 settings.register_profile(
-    "freezer", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+    "freezer",
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
 )
 settings.load_profile("freezer")
 
@@ -24,6 +31,15 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, _end_run)
     # A run in the background of a script ignores SIGINT, and its children would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    _go_round_proxies()
+
+
+def _go_round_proxies() -> None:
+    """A proxy of this machine is for the way out: what tests start listens on the loopback."""
+    proxies = urllib.request.getproxies_environment()
+    if proxies:
+        exempt = ",".join(filter(None, ["127.0.0.1", "localhost", proxies.get("no")]))
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = exempt
 
 
 def _end_run(number: int, _frame: FrameType | None) -> None:
