@@ -12,7 +12,7 @@ from oslo_config import cfg
 from freezer_api.app import PUBLIC_ROUTES, Limits, make_app
 from freezer_api.conf import sql
 from freezer_api.errors import StoreUnavailable
-from freezer_api.http.middleware import PublicPaths, RequestId
+from freezer_api.http.middleware import PublicPaths, ReadableRefusals, RequestId
 from freezer_api.http.proxies import ProxyHeaders
 from freezer_api.identity.middleware import claimed_identity, confirmed_identity
 from freezer_api.identity.trusts import NoTrusts, Trusts
@@ -104,8 +104,9 @@ def _token_required(application: "WSGIApplication", conf: cfg.ConfigOpts) -> "WS
     # The import takes half a second, which a service without Keystone need not wait.
     from keystonemiddleware.auth_token import AuthProtocol  # noqa: PLC0415
 
-    guard: WSGIApplication = AuthProtocol(application, {"oslo_config_config": conf})
-    return guard
+    return ReadableRefusals(
+        application, lambda admitted: AuthProtocol(admitted, {"oslo_config_config": conf})
+    )
 
 
 def login_objection(conf: cfg.ConfigOpts) -> str | None:

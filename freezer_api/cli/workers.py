@@ -19,6 +19,7 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+from gunicorn.http.errors import ParseException
 from oslo_config import cfg
 
 from freezer_api.assembly import (
@@ -211,13 +212,41 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # the library has no typ
         # Called in each worker, so that no connection is older than the fork.
         store = store_from(self._conf, self._freshness)
         if self._metrics is None:
-            return application_from(self._conf, store)
+            return _ReadableBodies(application_from(self._conf, store))
         folder, started_at = self._metrics.folder, self._metrics.started_at
         return OnPort(
-            application_from(self._conf, store, folder),
+            _ReadableBodies(application_from(self._conf, store, folder)),
             metrics_page_from(self._conf, store, folder, started_at),
             self._metrics_port,
         )
+
+
+class _ReadableBodies:
+    """WSGI wrapper: a body whose chunks are broken fails as a broken connection does."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Answer one request."""
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            environ["wsgi.input"] = _Chunks(environ["wsgi.input"])
+        return self._application(environ, start_response)
+
+
+class _Chunks:
+    """A body in chunks. gunicorn has an exception of its own for each way in which they are wrong."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    def read(self, size: int = -1) -> bytes:
+        """So many bytes. Raises OSError."""
+        try:
+            read: bytes = self._body.read(size)
+        except ParseException as error:
+            raise OSError(str(error)) from error
+        return read
 
 
 def _cluster(conf: cfg.ConfigOpts) -> tuple[list[str], str]:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import falcon
 
+from freezer_api.errors import BadRequest
 from freezer_api.http.errors import BodyTooLarge, MalformedBody
 from freezer_api.schemas.validator import Schema
 from freezer_model.errors import InvalidDocument
@@ -32,8 +33,8 @@ class Bodies:
     def required(self, req: falcon.Request) -> dict[str, Any]:
         """The body, an object.
 
-        Raises MalformedBody, BodyTooLarge, and InvalidDocument where it is missing, nested too
-        deeply or no object.
+        Raises MalformedBody, BodyTooLarge, BadRequest for one that breaks off, and InvalidDocument
+        where it is missing, nested too deeply or no object.
         """
         raw = self._bytes(req)
         if not raw.strip():
@@ -58,13 +59,21 @@ class Bodies:
         if length is None:
             if not req.env.get("wsgi.input_terminated"):
                 return b""
-            raw: bytes = req.stream.read(self._max_bytes + 1)
+            raw = self._read(req)
         elif length > self._max_bytes:
             raise self._too_large()
         else:
             raw = req.bounded_stream.read()
         if len(raw) > self._max_bytes:
             raise self._too_large()
+        return raw
+
+    def _read(self, req: falcon.Request) -> bytes:
+        """A body that comes in chunks, but no more than one byte too many of it."""
+        try:
+            raw: bytes = req.stream.read(self._max_bytes + 1)
+        except OSError as error:  # what servers raise for chunks that they cannot read
+            raise BadRequest("The body breaks off, or its chunks are wrong") from error
         return raw
 
     def _too_large(self) -> BodyTooLarge:

@@ -1,5 +1,7 @@
 """What happens around every request: the request id, and the media type that is wanted."""
 
+import json
+import logging
 import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,8 @@ from freezer_api.http.errors import NotAcceptable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger(__name__)
 
 REQUEST_ID_HEADER = "x-openstack-request-id"
 _INCOMING = re.compile(r"req-[0-9a-fA-F-]{32,36}\Z")
@@ -100,3 +104,65 @@ class PublicPaths:
         path = environ.get("PATH_INFO", "").rstrip("/") or "/"
         chosen = self._application if path in self._public_paths else self._guard
         return chosen(environ, start_response)
+
+
+_ADMITTED = "freezer.admitted"
+
+
+class ReadableRefusals:
+    """WSGI wrapper around a guard: that it cannot ask Keystone is told as all errors are.
+
+    By itself it answers with a page, or raises what its libraries have raised. `guarded` puts the
+    guard before an application.
+    """
+
+    def __init__(
+        self,
+        application: "WSGIApplication",
+        guarded: "Callable[[WSGIApplication], WSGIApplication]",
+    ) -> None:
+        self._application = application
+        self._guard = guarded(self._admitted)
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Answer one request."""
+        own = []
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            if status.startswith("503") and _ADMITTED not in environ:
+                own.append(status)
+                return None
+            return start_response(status, headers, *rest)
+
+        try:
+            body = self._guard(environ, start)
+        except Exception:
+            log.exception("Keystone cannot be asked about %r", environ.get("PATH_INFO", ""))
+            return _unavailable(start_response)
+        return _unavailable(start_response) if own else body
+
+    def _admitted(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        environ[_ADMITTED] = True
+        return self._application(environ, start_response)
+
+
+_UNAVAILABLE = json.dumps(
+    {
+        "title": "Service Unavailable",
+        "description": "Keystone cannot be asked about the token now. Try again in a moment",
+    }
+).encode("ascii")
+
+
+def _unavailable(start_response: "StartResponse") -> Iterable[bytes]:
+    headers = [
+        ("content-type", "application/json"),
+        ("content-length", str(len(_UNAVAILABLE))),
+        ("retry-after", "5"),
+    ]
+    start_response("503 Service Unavailable", headers)
+    return [_UNAVAILABLE]

@@ -138,7 +138,7 @@ class KeystoneTrusts:
 def objection_to(conf: cfg.ConfigOpts, section: str) -> str | None:
     """Why nobody can log in with the section as it is written; None if one may try.
 
-    Nobody is asked. A section without auth_type is left to who reads it.
+    Nobody is asked.
     """
     return _ServiceUser(conf, section).objection()
 
@@ -154,9 +154,14 @@ class _ServiceUser:
     def objection(self) -> str | None:
         """See objection_to."""
         try:
-            loading.load_auth_from_conf_options(self._options(), self._section)
+            login = loading.load_auth_from_conf_options(self._options(), self._section)
         except exceptions.AuthPluginException as error:
             return str(error)
+        if login is None:
+            return (
+                "it has no auth_type, so nobody can be asked whose a token is. Give auth_type, "
+                "auth_url, username, password, project_name and the domains"
+            )
         return None
 
     def user_id(self) -> str:

@@ -30,8 +30,15 @@ class Operation:
 _PROJECT = "/v2/{project_id}"
 _CREATED = ("created",)
 _SORTED = {
-    "backups": (*_CREATED, "time_stamp"),
-    "jobs": (*_CREATED, "time_created", "time_started", "last_run"),
+    "backups": (*_CREATED, "time_stamp", "backup_metadata.time_stamp"),
+    "jobs": (
+        *_CREATED,
+        "time_created",
+        "time_started",
+        "last_run",
+        "job_schedule.time_created",
+        "job_schedule.time_started",
+    ),
 }
 
 

@@ -8,17 +8,16 @@ from freezer_api.schemas.validator import Schema
 from freezer_model.job_events import REQUESTABLE
 
 _CONDITION = {"type": "object", "additionalProperties": True}
-_CONDITIONS = {
-    "oneOf": [{"type": "array", "items": _CONDITION}, _CONDITION, {"type": "null"}],
-}
+_CONDITIONS = {"type": ["array", "null"], "items": _CONDITION}
 _BOUND = {"type": ["integer", "string", "null"]}
 
 _SEARCH = {
     "type": "object",
     "description": (
         "Which documents are wanted. `match`: all conditions hold; `match_not`: none does; "
-        "`match_or`: at least one does. A condition is {field: value}; a field is a bare name, "
-        "found at any depth, or a dotted path. `_all` in `match` looks for words."
+        "`match_or`: at least one entry does, with all its fields. A condition is {field: value}; "
+        "a field is a bare name, found at any depth, or a dotted path. `_all` in `match` looks for "
+        "words."
     ),
     "properties": {
         "match": _CONDITIONS,

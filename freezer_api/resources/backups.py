@@ -10,7 +10,11 @@ from freezer_api.schemas import backups as schemas
 from freezer_api.services.backups import BackupService
 from freezer_api.store.base import SortKey
 
-_SORTABLE = {**CREATED, "time_stamp": SortKey.TIME}
+_SORTABLE = {
+    **CREATED,
+    "time_stamp": SortKey.TIME,
+    "backup_metadata.time_stamp": SortKey.TIME,
+}
 
 
 class Backups:

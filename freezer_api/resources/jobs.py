@@ -24,6 +24,8 @@ _SORTABLE = {
     "time_created": SortKey.CREATION,
     "time_started": SortKey.TIME,
     "last_run": SortKey.TIME,
+    "job_schedule.time_created": SortKey.CREATION,
+    "job_schedule.time_started": SortKey.TIME,
 }
 _SEE_ALL = "jobs:get_all_projects"
 

@@ -42,7 +42,7 @@ class BackupService:
 
     def search(self, context: Context, criteria: dict[str, Any], page: Page) -> Found:
         """Those that the criteria want. Raises InvalidDocument."""
-        query = query_from(criteria, timed=True)
+        query = query_from(criteria, timed=True, within="backup_metadata")
         return self._store.find(_BACKUPS, own_scope(context), query, page)
 
     def update(

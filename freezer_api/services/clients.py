@@ -70,7 +70,7 @@ class ClientService:
     def search(self, context: Context, criteria: dict[str, Any], page: Page) -> Found:
         """The project's and all central ones that the criteria want."""
         scope = Scope(project_id=context.project_id, or_match=(_CENTRAL_MARK, True))
-        return self._store.find(_CLIENTS, scope, query_from(criteria), page)
+        return self._store.find(_CLIENTS, scope, query_from(criteria, within="client"), page)
 
     def delete(self, context: Context, client_id: str, expected: Expected = ANYTHING) -> None:
         """Forget a client of the project; its jobs stay.

@@ -78,7 +78,7 @@ class JobService:
     def search(self, context: Context, asked: JobsAsked) -> JobPage:
         """Those that the criteria want. Raises InvalidDocument."""
         self._runs.settle_lost()
-        query = query_from(asked.criteria)
+        query = query_from(asked.criteria, within="job_actions")
         client_id = watched_client(query)
         # Before the search: what changes in between makes the tag older, never younger.
         foreign = self._is_foreign(context, asked, client_id)
@@ -96,7 +96,7 @@ class JobService:
     def tag(self, context: Context, asked: JobsAsked) -> str | None:
         """The tag that `search` would find, without reading a job; None if only `search` can."""
         self._runs.settle_lost()
-        query = query_from(asked.criteria)
+        query = query_from(asked.criteria, within="job_actions")
         client_id = watched_client(query)
         scope = read_scope(context, everywhere=asked.everywhere)
         fingerprint = self._store.fingerprint(_JOBS, scope, query)

@@ -1,6 +1,8 @@
 """The grammar of searches: what a caller may ask, read into a Query."""
 
+import itertools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -31,61 +33,97 @@ _LANGUAGES = frozenset(
 was understood: ignored like other unknown keys, it would find everything."""
 
 Condition = tuple[str, Scalar]
+Group = tuple[Condition, ...]
+
+_MAX_GROUPS = 64
+"""What the alternatives of one `match_or` may multiply to."""
 
 
-def query_from(criteria: Mapping[str, Any], *, timed: bool = False) -> Query:
+def query_from(
+    criteria: Mapping[str, Any], *, timed: bool = False, within: str | None = None
+) -> Query:
     """The query that the criteria mean; unknown keys are ignored, wrong shapes InvalidDocument.
 
-    `timed`: whether time bounds count (they do for backups).
+    `timed`: whether time bounds count (they do for backups). `within`: the field below which the
+    collection's documents keep what callers wrote; a dotted path may begin there too.
     """
     for key in criteria:
         if key in _LANGUAGES:
             raise InvalidDocument(key, "is no kind of condition: use match, match_not, match_or")
-    match: list[Condition] = []
+    match: list[Group] = []
     words: list[str] = []
     for path, field, value in _pairs(criteria, "match"):
         if field == _ALL:
             found_match, found_words = _all(path, value)
-            match += found_match
+            match += [_spellings(*condition, within) for condition in found_match]
             words += found_words
         else:
-            match.append((field, _scalar(path, value)))
+            match.append(_spellings(field, _scalar(path, value), within))
+    barred = [_condition(*each) for each in _pairs(criteria, "match_not")]
     return Query(
-        match=tuple(match),
-        match_not=_plain(criteria, "match_not"),
-        match_or=_plain(criteria, "match_or"),
+        match=tuple(group[0] for group in match if len(group) == 1),
+        match_not=tuple(spelt for each in barred for spelt in _spellings(*each, within)),
+        match_or=(*(group for group in match if len(group) > 1), *_groups(criteria, within)),
         words=tuple(words),
         time_after=_bound(criteria, "time_after") if timed else None,
         time_before=_bound(criteria, "time_before") if timed else None,
     )
 
 
+def _spellings(field: str, value: Scalar, within: str | None) -> Group:
+    """The condition, and what else its dotted path may mean."""
+    if within is None or "." not in field or field.startswith(f"{within}."):
+        return ((field, value),)
+    return ((field, value), (f"{within}.{field}", value))
+
+
+def _groups(criteria: Mapping[str, Any], within: str | None) -> Iterator[Group]:
+    """The alternatives of `match_or` turned inside out.
+
+    All fields of one alternative must hold, and one alternative is enough: that is so if of each
+    choice of one field from every alternative at least one holds.
+    """
+    alternatives = [
+        [_condition(*each) for each in _pairs_of(path, entry)]
+        for path, entry in _entries(criteria.get("match_or"), "match_or")
+        if entry
+    ]
+    if not alternatives:
+        return
+    if math.prod(len(fields) for fields in alternatives) > _MAX_GROUPS:
+        raise InvalidDocument("match_or", "has too many alternatives of several fields")
+    for choice in itertools.product(*alternatives):
+        spelt = [_spellings(*condition, within) for condition in choice]
+        yield tuple(itertools.chain.from_iterable(spelt))
+
+
 def _pairs(criteria: Mapping[str, Any], key: str) -> Iterator[tuple[str, str, Any]]:
     """Path, field and value of each condition under the key."""
-    entries = criteria.get(key)
+    for path, entry in _entries(criteria.get(key), key):
+        yield from _pairs_of(path, entry)
+
+
+def _entries(entries: object, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if entries is None:
         return
-    if isinstance(entries, dict):
-        entries = [entries]
     if not isinstance(entries, list):
         raise InvalidDocument(key, 'must be a list of objects as in [{"field": "value"}]')
     for position, entry in enumerate(entries):
         path = f"{key}.{position}"
         if not isinstance(entry, dict):
             raise InvalidDocument(path, 'must be an object as in {"field": "value"}')
-        if key == "match_or" and len(entry) > 1:
-            raise InvalidDocument(path, "must hold one field; give each alternative by itself")
-        for field, value in entry.items():
-            yield f"{path}.{field}"[:200], field, value
+        yield path, entry
 
 
-def _plain(criteria: Mapping[str, Any], key: str) -> tuple[Condition, ...]:
-    conditions = []
-    for path, field, value in _pairs(criteria, key):
-        if field == _ALL:
-            raise InvalidDocument(path, "may stand in match only")
-        conditions.append((field, _scalar(path, value)))
-    return tuple(conditions)
+def _pairs_of(path: str, entry: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    for field, value in entry.items():
+        yield f"{path}.{field}"[:200], field, value
+
+
+def _condition(path: str, field: str, value: Any) -> Condition:
+    if field == _ALL:
+        raise InvalidDocument(path, "may stand in match only")
+    return field, _scalar(path, value)
 
 
 def _scalar(path: str, value: Any) -> Scalar:
@@ -104,7 +142,9 @@ def _all(path: str, value: Any) -> tuple[list[Condition], list[str]]:
         decoded = json.loads(text)
     except (ValueError, RecursionError):
         return [], text.split()
-    if not isinstance(decoded, (dict, list)):
+    if isinstance(decoded, dict):
+        decoded = [decoded]
+    if not isinstance(decoded, list):
         return [], text.split()
     conditions = [
         (field, _scalar(inner, found))

@@ -49,8 +49,8 @@ class Query:
     """All must hold."""
     match_not: tuple[tuple[str, Scalar], ...] = ()
     """None may hold; a document without the field stays."""
-    match_or: tuple[tuple[str, Scalar], ...] = ()
-    """At least one must hold, if any is given."""
+    match_or: tuple[tuple[tuple[str, Scalar], ...], ...] = ()
+    """Of each group at least one must hold."""
     words: tuple[str, ...] = ()
     """Every word must occur among the document's values: as a whole value or as a whole word of
     one, never as a part of a word. Letter case does not matter."""

@@ -42,8 +42,8 @@ class Conditions:
 
     every: frozenset[str]
     none: frozenset[str]
-    some: frozenset[str]
-    """At least one of them, if there is any."""
+    some: tuple[frozenset[str], ...]
+    """Of each set at least one."""
     time_after: int | None
     time_before: int | None
 
@@ -57,7 +57,7 @@ class Conditions:
         return (
             self.every <= terms
             and self.none.isdisjoint(terms)
-            and (not self.some or not self.some.isdisjoint(terms))
+            and not any(group.isdisjoint(terms) for group in self.some)
             and self._in_time(time_stamp)
         )
 
@@ -73,14 +73,15 @@ class Conditions:
 
 def conditions_of(query: Query) -> Conditions:
     """The query in terms. Raises BadRequest for more than MAX_CONDITIONS conditions."""
-    asked = len(query.match) + len(query.match_not) + len(query.match_or) + len(query.words)
+    alternatives = sum(len(group) for group in query.match_or)
+    asked = len(query.match) + len(query.match_not) + alternatives + len(query.words)
     if asked > MAX_CONDITIONS:
         raise BadRequest(f"The query has {asked} conditions; at most {MAX_CONDITIONS} are allowed")
     words = frozenset(word_term(word) for word in query.words)
     return Conditions(
         every=words | frozenset(field_term(*condition) for condition in query.match),
         none=frozenset(field_term(*condition) for condition in query.match_not),
-        some=frozenset(field_term(*condition) for condition in query.match_or),
+        some=tuple(frozenset(field_term(*each) for each in group) for group in query.match_or),
         time_after=_in_64_bits(query.time_after),
         time_before=_in_64_bits(query.time_before),
     )

@@ -190,7 +190,7 @@ def fingerprint_of(aggregations: dict[str, Any]) -> str:
 
 def query_of(collection: Collection, scope: Scope, conditions: Conditions) -> dict[str, Any]:
     """Filters only: no scores, and nothing of the caller's is more than an opaque keyword."""
-    alternatives = [some for some in (scope_terms(scope), conditions.some) if some]
+    alternatives = [some for some in (scope_terms(scope), *conditions.some) if some]
     filters = [_any_of(_keywords(collection, some)) for some in alternatives]
     every = _keywords(collection, conditions.every)
     filters += [{"term": {"terms": keyword}} for keyword in every]

@@ -123,8 +123,7 @@ def _lists(collection: Collection, scope: Scope, conditions: Conditions) -> list
     opening = scope_terms(scope) or {collection_term()}
     lists = [keys_of(collection, opening)]
     lists += [keys_of(collection, {term}) for term in sorted(conditions.every)]
-    if conditions.some:
-        lists.append(keys_of(collection, conditions.some))
+    lists += [keys_of(collection, group) for group in conditions.some]
     return lists
 
 

@@ -348,11 +348,12 @@ class DocumentStoreContract:
             (Query(match=(red, blue)), []),
             (Query(match_not=(red,)), ["c", "d"]),
             (Query(match_not=(red, blue)), ["d"]),
-            (Query(match_or=(red, blue)), ["a", "b", "c"]),
-            (Query(match_or=(blue, ("size", 3))), ["c", "d"]),
-            (Query(match=(small,), match_or=(blue, ("size", 3))), ["c"]),
+            (Query(match_or=((red, blue),)), ["a", "b", "c"]),
+            (Query(match_or=((blue, ("size", 3)),)), ["c", "d"]),
+            (Query(match=(small,), match_or=((blue, ("size", 3)),)), ["c"]),
+            (Query(match_or=((red, blue), (small, ("size", 3)))), ["a", "c"]),
             (Query(match=(small,), match_not=(red,)), ["c"]),
-            (Query(match=(small, small), match_or=(red, red)), ["a"]),
+            (Query(match=(small, small), match_or=((red, red),)), ["a"]),
             (Query(match=(("client", "x"),), match_not=(("size", 3),), words=("RED",)), ["a"]),
             (Query(), ["a", "b", "c", "d"]),
         ]:
@@ -433,7 +434,7 @@ class DocumentStoreContract:
     def test_refuses_endless_queries(self, store: DocumentStore) -> None:
         store.insert(JOBS, "a", job(x=1))
         most = tuple(("x", number) for number in range(256))
-        assert ids(store.search(JOBS, OURS, Query(match_or=most), ALL)) == ["a"]
+        assert ids(store.search(JOBS, OURS, Query(match_or=(most,)), ALL)) == ["a"]
         assert store.search(JOBS, OURS, Query(match=most), ALL) == []
         with pytest.raises(BadRequest):
             store.search(JOBS, OURS, Query(match=(*most, ("x", 256))), ALL)
@@ -460,7 +461,7 @@ class DocumentStoreContract:
         store.delete(JOBS, OURS, "c")
         store.insert(JOBS, "c", job(x=1))
         assert ids(store.search(JOBS, OURS, Query(), ALL)) == ["a", "b", "c"]
-        some = Query(match_or=(("x", 1), ("x", 2), ("y", 2)))
+        some = Query(match_or=((("x", 1), ("x", 2), ("y", 2)),))
         assert ids(store.search(JOBS, OURS, some, ALL)) == ["a", "b", "c"]
 
     @pytest.mark.parametrize("key", ["timestamp", "job_schedule", "backup_metadata"])
@@ -577,7 +578,7 @@ class DocumentStoreContract:
 
     def test_polls_only_have_a_fingerprint(self, store: DocumentStore) -> None:
         assert store.fingerprint(JOBS, OURS, Query()) is None
-        assert store.fingerprint(JOBS, OURS, Query(match_or=(("client_id", "a"),))) is None
+        assert store.fingerprint(JOBS, OURS, Query(match_or=((("client_id", "a"),),))) is None
         assert store.fingerprint(Collection.BACKUPS, OURS, POLL) is None
         assert store.find(JOBS, OURS, Query(), Page()).fingerprint is None
 
@@ -629,7 +630,7 @@ class DocumentStoreContract:
         assert (found.document["counter"], found.version) == (32, 33)
         assert ids(store.search(JOBS, OURS, Query(match=(("counter", 32),)), ALL)) == ["a"]
         others = tuple(("counter", number) for number in range(32))
-        assert store.search(JOBS, OURS, Query(match_or=others), ALL) == []
+        assert store.search(JOBS, OURS, Query(match_or=(others,)), ALL) == []
 
     def test_one_of_many_insertions_wins(self, store: DocumentStore) -> None:
         def insert(number: int) -> int | None:
@@ -727,15 +728,16 @@ DOCUMENTS = st.lists(
     min_size=1,
     max_size=8,
 )
-_CONDITIONS = st.lists(
-    st.tuples(st.sampled_from(["a", "b", "a.b", "b.a", "", "a.b.a", "project_id"]), _SCALARS),
-    max_size=2,
-).map(tuple)
+_CONDITION = st.tuples(
+    st.sampled_from(["a", "b", "a.b", "b.a", "", "a.b.a", "project_id"]), _SCALARS
+)
+_CONDITIONS = st.lists(_CONDITION, max_size=2).map(tuple)
+_GROUPS = st.lists(st.lists(_CONDITION, min_size=1, max_size=2).map(tuple), max_size=2).map(tuple)
 QUERIES = st.builds(
     Query,
     match=_CONDITIONS,
     match_not=_CONDITIONS,
-    match_or=_CONDITIONS,
+    match_or=_GROUPS,
     words=st.lists(st.sampled_from(["x", "y", "x y", "1", "true", ""]), max_size=2).map(tuple),
     time_after=st.sampled_from([None, None, None, 2]),
     time_before=st.sampled_from([None, None, None, 2]),

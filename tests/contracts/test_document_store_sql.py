@@ -434,7 +434,7 @@ def test_a_search_reads_no_collection(tmp_path: Path) -> None:
         every_kind = Query(
             match=(("x", 1), ("project_id", "ours")),
             match_not=(("x", 2),),
-            match_or=(("x", 1), ("x", 3)),
+            match_or=((("x", 1), ("x", 3)), (("x", 1), ("x", 2))),
             words=("ours",),
         )
         for scope in (OURS, EVERYWHERE):

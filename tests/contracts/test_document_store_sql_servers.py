@@ -154,7 +154,7 @@ def test_no_call_reads_a_table(filled: SqlStore) -> None:
     some = tuple(("y", number) for number in range(5))
     queries = (
         Query(),
-        Query(match=(("x", 1), ("project_id", "ours")), match_not=some, match_or=some),
+        Query(match=(("x", 1), ("project_id", "ours")), match_not=some, match_or=(some,)),
         Query(match=(("x", 1), ("y", 77))),
         Query(match=(("x", 1),), time_after=1),
         Query(time_after=3990),

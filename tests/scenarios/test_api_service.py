@@ -208,6 +208,17 @@ def test_chunked_body_over_the_wire(server: Server) -> None:
     assert server.send("GET", "/v2/p/clients/n")[0] == 200
 
 
+@pytest.mark.parametrize("rest", [b"ZZ\r\n", b'9\r\n{"client_XX\r\n', b'9\r\n{"cli'])
+def test_broken_chunks(server: Server, rest: bytes) -> None:
+    head = b"POST /v2/p/clients HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+    with socket.create_connection((server.host, server.port), timeout=30) as wire:
+        wire.sendall(head + b"Connection: close\r\n\r\n" + rest)
+        wire.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: wire.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 400"), answer
+    assert b"Bad request format" in answer
+
+
 def test_nothing_is_believed_of_a_proxy_unless_told_so(server: Server) -> None:
     connection = http.client.HTTPConnection(server.host, server.port, timeout=30)
     headers = {

@@ -19,8 +19,13 @@ from freezer_api.assembly import application_from, store_from
 from freezer_api.cli import manage, serve, status
 from freezer_api.conf import ConfigurationInvalid
 from freezer_api.errors import StoreUnavailable
+from freezer_api.http.middleware import ReadableRefusals
 from freezer_api.store.memory import MemoryStore
 
+LOGIN = (
+    "[keystone_authtoken]\nauth_type = password\nauth_url = http://127.0.0.1:1/v3\n"
+    "username = x\npassword = y\n"
+)
 ANYWHERE = "0.0.0.0"  # noqa: S104 - the very thing that is refused
 
 
@@ -144,6 +149,7 @@ class TestServe:
         [
             ("log_file = /nonexistent/folder/api.log\n", "/nonexistent/folder/api.log"),
             ("log_config_append = /nonexistent/log.ini\n", "/nonexistent/log.ini"),
+            ("auth_strategy = keystone\n", "auth_type"),
             ("[keystone_authtoken]\nauth_type = nosuch\n", "nosuch"),
             ("[keystone_authtoken]\nauth_type = password\n", "auth_url"),
             ("[oslo_policy]\npolicy_file = {folder}/some.conf\n", "policy file"),
@@ -198,7 +204,7 @@ class TestStatus:
 
     def test_success_as_text(self, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
         manage.main(["--config-file", str(config), "db", "sync"])
-        config.write_text(config.read_text().replace("noauth", "keystone"))
+        config.write_text(config.read_text().replace("noauth", "keystone") + LOGIN)
         capsys.readouterr()
         assert status.main(["--config-file", str(config), "upgrade", "check"]) == 0
         assert "Document store: Success" in capsys.readouterr().out
@@ -324,6 +330,25 @@ class TestKeystoneStrategy:
     def test_public_paths_are_open(self, client: testing.TestClient) -> None:
         assert client.simulate_get("/").status_code == 300
         assert client.simulate_get("/healthcheck/").text == "OK"
+
+    @pytest.mark.parametrize("accept", ["*/*", "text/html", "application/json"])
+    def test_keystone_away(self, client: testing.TestClient, accept: str) -> None:
+        headers = {"X-Auth-Token": "t", "Accept": accept}
+        reply = client.simulate_get("/v2/p/jobs", headers=headers)
+        assert reply.status_code == 503
+        assert reply.json["title"] == "Service Unavailable"
+        assert "Keystone" in reply.json["description"]
+        assert int(reply.headers["retry-after"]) > 0
+        assert reply.headers["x-openstack-request-id"].startswith("req-")
+
+    def test_a_guard_that_breaks(self) -> None:
+        def guard(_environ: Any, _start: Any) -> Any:
+            raise RuntimeError("no such endpoint")
+
+        refusals = ReadableRefusals(guard, lambda _admitted: guard)
+        reply = testing.TestClient(refusals).simulate_get("/v2")
+        assert (reply.status_code, reply.json["title"]) == (503, "Service Unavailable")
+        assert "endpoint" not in reply.text
 
     @pytest.mark.parametrize("path", ["/v2", "/v2/p/jobs", "/v2/p/jobs/x", "/nope", "//v2/p/jobs"])
     def test_the_rest_needs_a_token(self, client: testing.TestClient, path: str) -> None:

@@ -76,6 +76,9 @@ class TestCriteria:
             ("/jobs", {"status": "scheduled"}),
             ("/jobs", {"job_schedule.status": "scheduled"}),
             ("/jobs", {"backup_name": "etc"}),
+            ("/jobs", {"freezer_action.backup_name": "etc"}),
+            ("/jobs", {"job_actions.freezer_action.backup_name": "etc"}),
+            ("/clients", {"client.client_id": "node"}),
             ("/actions", {"backup_name": "etc"}),
             ("/sessions", {"hold_off": 7}),
         ):
@@ -97,6 +100,24 @@ class TestCriteria:
         assert polled() == [fresh]
         member.post(f"/jobs/{done}/event", {"start": None})
         assert polled() == [fresh, done]
+
+    @pytest.mark.usefixtures("backups")
+    def test_alternatives_of_several_fields(self, member: Caller) -> None:
+        either = [{"odd": 1, "time_stamp": 3}, {"odd": 0, "time_stamp": 5}, {"backup_name": "b8"}]
+        assert names(member, {"match_or": either}) == ["b3", "b8"]
+        assert names(member, {"match_or": [{}, {"backup_name": "b8"}]}) == ["b8"]
+
+    def test_paths_of_what_was_posted(self, member: Caller) -> None:
+        """Beneath the metadata, whether or not that is named; keys with dots are still found."""
+        place = {"container": "c", "hostname": "h"}
+        parts = [{"leaf": "x"}, {"leaf": "y", "a.b": 1}]
+        member.made("/backups", {**place, "backup_name": "deep", "outer": {"parts": parts}})
+        member.made("/backups", {**place, "backup_name": "flat", "leaf": "x"})
+        for path in ("outer.parts.leaf", "backup_metadata.outer.parts.leaf"):
+            assert names(member, {"match": [{path: "y"}]}) == ["deep"]
+            assert names(member, {"match_not": [{path: "y"}]}) == ["flat"]
+            assert names(member, {"match_or": [{path: "y"}]}) == ["deep"]
+        assert names(member, {"match": [{"a.b": 1}]}) == ["deep"]
 
     @pytest.mark.usefixtures("backups")
     def test_time_bounds(self, member: Caller) -> None:
@@ -137,7 +158,11 @@ class TestCriteria:
             {"match_not": [{"a": {"b": 1}}]},
             {"match_not": [{"_all": "x"}]},
             {"match_or": "x"},
-            {"match_or": [{"a": 1, "b": 2}]},
+            {"match": {"a": 1}},
+            {"match_not": {"a": 1}},
+            {"match_or": {}},
+            {"match_or": [{"_all": "x"}]},
+            {"match_or": [{f"a{i}": 1, f"b{i}": 2} for i in range(7)]},
             {"match": [{"_all": None}]},
             {"match": [{"_all": {}}]},
             {"match": [{"_all": "[1]"}]},
@@ -158,7 +183,7 @@ class TestGrammar:
         query = query_from(
             {
                 "match": [{"a": 1, "b": None}, {"_all": "x y"}],
-                "match_not": {"c": True},
+                "match_not": [{"c": True}],
                 "match_or": [{"d": "e"}, {"f": 1.5}],
                 "time_after": "7",
                 "time_before": None,
@@ -170,7 +195,7 @@ class TestGrammar:
         assert query == Query(
             match=(("a", 1), ("b", None)),
             match_not=(("c", True),),
-            match_or=(("d", "e"), ("f", 1.5)),
+            match_or=((("d", "e"), ("f", 1.5)),),
             words=("x", "y"),
             time_after=7,
         )

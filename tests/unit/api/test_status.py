@@ -8,6 +8,11 @@ import pytest
 
 from freezer_api.cli import manage, status
 
+LOGIN = (
+    "[keystone_authtoken]\nauth_type = password\nauth_url = http://127.0.0.1:1/v3\n"
+    "username = x\npassword = y\n"
+)
+
 
 class Checked:
     """A configuration, and what the command says of it."""
@@ -22,7 +27,9 @@ class Checked:
     def write(self, *lines: str) -> None:
         database = f"sqlite:///{self.folder}/f.sqlite"
         policy = f"[oslo_policy]\npolicy_file = {self.policy}\n"
-        fixed = f"[DEFAULT]\nauth_strategy = keystone\n[sql]\nconnection = {database}\n{policy}"
+        fixed = (
+            f"[DEFAULT]\nauth_strategy = keystone\n[sql]\nconnection = {database}\n{policy}{LOGIN}"
+        )
         self.config.write_text("\n".join([fixed, *lines, ""]))
 
     def run(self) -> tuple[int, list[dict[str, Any]]]:
@@ -94,7 +101,7 @@ class TestOptions:
         checked.write(
             "[elasticsearch]\nindex = older\nuse_ssl = false\n[paste_deploy]\nconfig_file = x",
             "[DEFAULT]\nbind-host = 127.0.0.1\nuse-json = true\nmax_limitt = 5",
-            "[keystone_authtoken]\nanything = 1",
+            f"{LOGIN}anything = 1",
         )
         verdicts, details = checked.of("Configuration")
         assert set(verdicts) == {"warning"}
