@@ -11,15 +11,18 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
+from gunicorn.workers.gthread import ThreadWorker
 from oslo_config import cfg
 
 from freezer_api.assembly import (
@@ -35,6 +38,7 @@ from freezer_api.metrics.requests import OnPort
 from freezer_model.errors import FreezerError
 
 _DONE = 0
+_ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 _BACKLOG = 1024
 _KEEPALIVE_SECONDS = 75
 _ACCESS_LINE = '%(h)s %(t)s "%(m)s %(U)s" %(s)s %(b)s %(M)s ms %({x-openstack-request-id}o)s'
@@ -129,7 +133,7 @@ def _workers(conf: cfg.ConfigOpts) -> int:
 def _fixed_settings(message: str) -> dict[str, Any]:
     """What a reload leaves as it is."""
     return {
-        "worker_class": "gthread",
+        "worker_class": _Worker,
         "keepalive": _KEEPALIVE_SECONDS,
         "backlog": _BACKLOG,
         "proc_name": "freezer-api",
@@ -139,8 +143,6 @@ def _fixed_settings(message: str) -> dict[str, Any]:
         # Its default believes whatever comes over the loopback, a proxy's callers included. What
         # is believed of a proxy is for [oslo_middleware] to say: see http.proxies.
         "forwarded_allow_ips": "",
-        "post_fork": lambda _arbiter, _worker: _leave_when_interrupted(),
-        "post_worker_init": lambda _worker: _leave_when_interrupted(),
         "when_ready": lambda _arbiter: print(message, flush=True),  # noqa: T201 - our result
     }
 
@@ -156,16 +158,39 @@ def _settings_from(conf: cfg.ConfigOpts) -> dict[str, Any]:
     }
 
 
-def _leave_when_interrupted() -> None:
-    """Make this worker end at once when it is told to quit.
+@contextmanager
+def _ends_wait() -> Iterator[None]:
+    """Let the signals that end a process wait until the block is left."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    gunicorn's own handler unwinds the worker from wherever the signal met it, and now and then it
-    stays: it waits for a lock that the interrupted code holds. Before a worker has set its handlers
-    it has its master's, which lose the signal. Nothing is lost by leaving: what was acknowledged is
-    in the store.
-    """
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, lambda _number, _frame: os._exit(_DONE))
+
+class _Master(Arbiter):  # type: ignore[misc] # the library has no type information
+    """The process that has the workers."""
+
+    def spawn_worker(self) -> int:
+        """Fork one. Until it has handlers of its own it has ours, which would lose its signals."""
+        with _ends_wait():
+            return int(super().spawn_worker())
+
+
+class _Worker(ThreadWorker):  # type: ignore[misc] # the library has no type information
+    """A process that answers requests, several at the same time."""
+
+    def init_signals(self) -> None:
+        """Take the signals that have waited since the fork, and all that follow.
+
+        Told to quit, it ends at once. gunicorn's own handler unwinds the worker from wherever the
+        signal met it, and now and then it stays: it waits for a lock that the interrupted code
+        holds. Nothing is lost by leaving: what was acknowledged is in the store.
+        """
+        super().init_signals()
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, lambda _number, _frame: os._exit(_DONE))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc] # the library has no type information
@@ -186,6 +211,9 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc] # the library has no typ
         self._metrics_port = metrics_port
         self._freshness = freshness_from()
         super().__init__()
+
+    def run(self) -> None:
+        _Master(self).run()
 
     def load_config(self) -> None:
         for name, value in (self._fixed | _settings_from(self._conf)).items():

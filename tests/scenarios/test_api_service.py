@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from freezer_api.cli import manage
 from tests.fakes.api_server import Server, running, start_process, write_config
 
 CROWD = 32
@@ -59,6 +62,47 @@ def test_says_where_it_is_and_ends_quietly(tmp_path: Path) -> None:
 def test_interrupt_ends_quietly_too(tmp_path: Path) -> None:
     with running(write_config(tmp_path)) as server:
         assert server.stop(signal.SIGINT) == (0, "", "")
+
+
+SIGNALLED_AT_BIRTH = """
+import os, signal, sys
+from pathlib import Path
+from gunicorn import util
+from freezer_api.cli import serve
+number, note, *arguments = sys.argv[1:]
+entitle = util._setproctitle
+def entitle_and_signal(title):
+    entitle(title)
+    if title.startswith("worker") and not Path(note).exists():
+        Path(note).write_text(str(os.getpid()))
+        os.kill(os.getpid(), int(number))
+util._setproctitle = entitle_and_signal
+sys.exit(serve.main(arguments))
+"""
+"""The service, whose first worker gets a signal in the first thing that it does after the fork."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_worker_that_was_just_forked_can_be_ended(tmp_path: Path, number: int) -> None:
+    config, note = write_config(tmp_path), tmp_path / "note"
+    assert manage.main(["--config-file", str(config), "db", "sync"]) == 0
+    arguments = [str(int(number)), str(note), "--config-file", str(config), "--bind-port", "0"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SIGNALLED_AT_BIRTH, *arguments, "--workers", "1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    try:
+        # Another one takes its place, and nothing is said of either.
+        while not note.exists() or not note.read_text() or _alive(int(note.read_text())):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
 
 
 def test_starts_of_a_session_are_all_counted(server: Server) -> None:
@@ -163,8 +207,11 @@ def test_what_was_acknowledged_survives_kill(tmp_path: Path) -> None:
             writer.start()
         assert enough.wait(60)
         workers = server.workers(2)
-        for pid in [server.process.pid, *workers]:
-            os.kill(pid, signal.SIGKILL)
+        server.process.kill()
+        for pid in workers:
+            # One that has noticed already that its master is gone ends by itself.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for writer in writers:
             writer.join(60)
     with running(config) as server:
