@@ -44,7 +44,7 @@ from freezer_model.clock import Clock
 
 __all__ = ["Cluster", "ElasticsearchStore"]
 
-DELETE_ATTEMPTS = 20
+DELETE_ATTEMPTS = 100
 """How often a deletion meets a document that was just replaced before it gives up."""
 _MISSING = frozenset({404})
 _CONFLICT = frozenset({409})

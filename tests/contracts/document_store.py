@@ -668,16 +668,23 @@ class DocumentStoreContract:
         """Whatever the order, the document is gone in the end and nothing of it is found."""
         store.insert(JOBS, "a", job(counter=0))
 
+        tried = threading.Event()
+
         def replace_until_gone() -> None:
-            for _round in range(1000):
+            is_last = False
+            while not is_last:
+                is_last = tried.is_set()
                 add_one(store, "a", "counter")
 
         def work(number: int) -> None:
-            if number == 0:
-                store.delete(JOBS, OURS, "a")
+            if number:
+                with pytest.raises(DocumentNotFound):
+                    replace_until_gone()
                 return
-            with pytest.raises(DocumentNotFound):
-                replace_until_gone()
+            try:
+                store.delete(JOBS, OURS, "a")
+            finally:
+                tried.set()
 
         in_threads(4, work)
         assert store.search(JOBS, EVERYWHERE, Query(), ALL) == []
