@@ -147,7 +147,13 @@ def test_a_tenants_job_is_run_and_its_record_is_the_tenants(
     assert backup["project_id"] == tenant.tenancy.project_id
     assert backup["user_id"] == freezer_in_keystone.service_user_id
     assert backup["backup_metadata"]["backup_name"] == "tenants"
-    (run,) = tenant.send("GET", f"/jobs/{job}/runs")[1]["runs"]
+
+    def ended_runs() -> Any:
+        """Told after the end of the job, in a report of its own."""
+        runs = tenant.send("GET", f"/jobs/{job}/runs")[1]["runs"]
+        return runs if all(run["status"] == "completed" for run in runs) else None
+
+    (run,) = await_("the end of the run", ended_runs)
     assert (run["project_id"], run["result"]) == (tenant.tenancy.project_id, "success")
     assert tenant.job(job)["user_id"] == tenant.tenancy.user_ids["member"]
 
