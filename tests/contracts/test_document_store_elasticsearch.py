@@ -89,12 +89,12 @@ def adding_with(freshness: Freshness, url: str, prefix: str, first: int, amount:
 
 def without_own_refreshes(url: str, prefix: str) -> None:
     """Let nothing be seen in the index of jobs but what somebody has refreshed."""
-    with Elasticsearch(url) as client:
+    with Elasticsearch(url, request_timeout=120) as client:
         client.indices.put_settings(index=f"{prefix}_jobs", settings={"refresh_interval": "-1"})
 
 
 def refreshes(url: str, prefix: str) -> int:
-    with Elasticsearch(url) as client:
+    with Elasticsearch(url, request_timeout=120) as client:
         answer = client.indices.stats(index=f"{prefix}_jobs", metric="refresh")
         return int(answer["_all"]["primaries"]["refresh"]["total"])
 
@@ -117,7 +117,7 @@ class TestElasticsearchStore(DocumentStoreContract):
 
     @settings(
         max_examples=15,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )
     @given(
         documents=DOCUMENTS,
@@ -266,7 +266,7 @@ def test_pages_beyond_ten_thousand(unmade: ElasticsearchStore) -> None:
 def test_an_alias_of_another_version_is_refused(
     unmade: ElasticsearchStore, elasticsearch_url: str, index_prefix: str
 ) -> None:
-    with Elasticsearch(elasticsearch_url) as client:
+    with Elasticsearch(elasticsearch_url, request_timeout=120) as client:
         index, alias = f"{index_prefix}_jobs_v99", f"{index_prefix}_jobs"
         client.indices.create(index=index, aliases={alias: {}})
         try:
@@ -280,7 +280,7 @@ def test_an_alias_of_another_version_is_refused(
 def test_an_index_in_the_alias_s_place_is_refused(
     unmade: ElasticsearchStore, elasticsearch_url: str, index_prefix: str
 ) -> None:
-    with Elasticsearch(elasticsearch_url) as client:
+    with Elasticsearch(elasticsearch_url, request_timeout=120) as client:
         client.indices.create(index=f"{index_prefix}_jobs")
         try:
             with pytest.raises(StoreUnavailable, match=f"{index_prefix}_jobs"):

@@ -76,7 +76,7 @@ def shaky(
 ) -> Iterator[ElasticsearchStore]:
     """The same store through the proxy."""
     assert made.ready()
-    store = store_at(proxy[0], index_prefix, timeout_seconds=5, retries=2)
+    store = store_at(proxy[0], index_prefix, timeout_seconds=60, retries=2)
     assert store.search(JOBS, OURS, Query(), ALL) == []  # now it knows where its indices are
     yield store
     store.close()
@@ -99,9 +99,9 @@ def test_a_write_whose_answers_were_all_lost_is_seen_if_it_was_done(
 ) -> None:
     """By another worker of the service, which knows only that there may be news."""
     freshness = Freshness(lambda: uuid.uuid4().int >> 64, now=lambda: 10**12)
-    writer = store_at(proxy[0], index_prefix, freshness, timeout_seconds=5, retries=0)
+    writer = store_at(proxy[0], index_prefix, freshness, timeout_seconds=60, retries=0)
     reader = store_at(elasticsearch_url, index_prefix, freshness)
-    with Elasticsearch(elasticsearch_url) as client:
+    with Elasticsearch(elasticsearch_url, request_timeout=120) as client:
         client.indices.put_settings(
             index=f"{index_prefix}_jobs", settings={"refresh_interval": "-1"}
         )
@@ -212,10 +212,12 @@ def test_a_silent_server_is_unavailable(
     made: ElasticsearchStore, proxy: tuple[str, FaultyProxy], index_prefix: str
 ) -> None:
     hasty = store_at(proxy[0], index_prefix, timeout_seconds=0.2, retries=0)
+    hasty._places._known = made._indices.places()
     proxy[1].faulty_path = "_doc"
     proxy[1].faults.append(Fault.TOO_LATE)
     with pytest.raises(StoreUnavailable):
         hasty.insert(JOBS, "a", job())
+    assert proxy[1].carried_out.wait(120)
     assert made.get(JOBS, OURS, "a").version == 1  # the one outcome that cannot be known
     hasty.close()
 
@@ -226,7 +228,7 @@ def test_an_index_without_its_shard_is_unavailable_and_comes_back(
     """Red, as the server calls it: the one copy is on no node."""
     index = f"{index_prefix}_jobs_v{MAPPING_VERSION}"
     assert made.ready()
-    with Elasticsearch(elasticsearch_url) as client:
+    with Elasticsearch(elasticsearch_url, request_timeout=120) as client:
         client.indices.delete(index=index)
         client.indices.create(
             index=index,

@@ -35,7 +35,7 @@ def test_waits_for_elasticsearch_and_says_so(
     config.write_text(
         "[DEFAULT]\nauth_strategy = noauth\n[storage]\nbackend = elasticsearch\n[elasticsearch]\n"
         f"hosts = http://127.0.0.1:{port}\nindex_prefix = {index_prefix}\nretries = 1\n"
-        "timeout = 20\n"
+        "timeout = 60\n"
     )
     arguments = ["--config-file", str(config), "db"]
     jobs = "/v2/p/jobs"
@@ -73,7 +73,7 @@ def test_every_worker_lists_what_another_has_just_made(
         f"hosts = {elasticsearch_url}\nindex_prefix = {index_prefix}\n"
     )
     with running(config, "--workers", "3") as server:
-        with Elasticsearch(elasticsearch_url) as client:
+        with Elasticsearch(elasticsearch_url, request_timeout=120) as client:
             client.indices.put_settings(
                 index=f"{index_prefix}_sessions", settings={"refresh_interval": "-1"}
             )

@@ -9,6 +9,7 @@ Needs mvn to install and java to run, nothing else. The cache folder is FREEZER_
 run as root: started by root it runs as "nobody", so its folders are given to that user.
 """
 
+import http.client
 import json
 import os
 import shutil
@@ -17,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Iterator
@@ -268,7 +268,7 @@ def _serves(url: str) -> bool:
             f"{url}/_cluster/health", timeout=5
         ) as answer:
             return json.load(answer)["status"] in {"green", "yellow"}
-    except (urllib.error.URLError, OSError):
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
         return False
 
 

@@ -36,6 +36,8 @@ class FaultyProxy:
         self.faulty_path = ""
         self.faults: deque[Fault] = deque()
         self.seen: list[str] = []
+        self.carried_out = threading.Event()
+        """Set when the server has answered a request of which the client hears too late."""
         self.ended = threading.Event()
 
     def next_fault(self, path: str) -> Fault:
@@ -101,6 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
             case Fault.TOO_LATE:
                 self.forward(body)
+                proxy.carried_out.set()
                 proxy.ended.wait()
                 self.close_connection = True
             case Fault.NONE:
