@@ -96,7 +96,6 @@ tallies = Table(
 # of log and not after 4, by when most of them have changed again.
 _SQLITE_MEMORY = {"cache_size": -8192, "wal_autocheckpoint": 8192}
 
-_WAL_PATIENCE_SECONDS = 10.0
 _WAL_PAUSE_SECONDS = 0.05
 
 _VERSION = "SELECT version FROM freezer_schema WHERE id = 1"
@@ -147,7 +146,7 @@ def make_file(engine: Engine) -> None:
     if engine.dialect.name != "sqlite":
         return
     _make_private_file(Path(str(engine.url.database)))
-    deadline = time.monotonic() + _WAL_PATIENCE_SECONDS
+    deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
             with engine.connect() as connection:

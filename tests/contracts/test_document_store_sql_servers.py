@@ -75,7 +75,10 @@ def url(request: pytest.FixtureRequest) -> str:
     return found
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(
     documents=DOCUMENTS,
     questions=st.lists(st.tuples(SCOPES, QUERIES, PAGES), min_size=5, max_size=9),

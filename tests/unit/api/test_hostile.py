@@ -135,7 +135,10 @@ def complete(path: str, body: Any) -> Any:
     return {**required[path.split("/")[1]], **body}
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 @given(body=BODIES, whole=st.sampled_from(["whole", "bare"]))
 def test_any_json(caller: Caller, method: str, path: str, body: Any, whole: str) -> None:
