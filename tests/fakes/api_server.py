@@ -19,7 +19,9 @@ from typing import IO, Any
 from freezer_api.cli import manage
 
 REPOSITORY = Path(__file__).parents[2]
-START_SECONDS = 60
+START_SECONDS = 120
+"""Only a limit. A machine may be so busy that a request waits for its turn of the processor."""
+ANSWER_SECONDS = 120
 
 
 def write_config(folder: Path, extra: str = "") -> Path:
@@ -66,7 +68,7 @@ class Server:
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Status and decoded answer of one request on a connection of its own."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=ANSWER_SECONDS)
         try:
             payload = None if body is None else json.dumps(body)
             connection.request(method, path, payload, headers)
@@ -90,7 +92,7 @@ class Server:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
         """Exit code, and what was still written."""
         self.process.send_signal(number)
-        out, _ = self.process.communicate(timeout=60)
+        out, _ = self.process.communicate(timeout=START_SECONDS)
         self.errors.seek(0)
         return self.process.returncode, out, self.errors.read()
 

@@ -18,14 +18,10 @@ import pytest
 from freezer_api.cli import manage
 from freezer_api.cli.serve import CannotStart, _load, _reloaded
 from tests.fakes.api_server import Server, running, start_process, write_config
+from tests.services.launching import free_ports
 
 WAIT_SECONDS = 60
 POLL = {"match": [{"client_id": "node"}], "match_not": [{"status": "completed"}]}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def read(port: int, path: str = "/metrics") -> str:
@@ -55,7 +51,7 @@ def test_metrics_of_all_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     left = tmp_path / "freezer-api-metrics-killed"
     left.mkdir()
-    port = free_port()
+    (port,) = free_ports(1)
     config = write_config(tmp_path)
     with config.open("a") as file:
         file.write(f"[metrics]\nbind_port = {port}\nrefresh_seconds = 1\n")

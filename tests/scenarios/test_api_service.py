@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from freezer_api.cli import manage
-from tests.fakes.api_server import Server, running, start_process, write_config
+from tests.fakes.api_server import ANSWER_SECONDS, Server, running, start_process, write_config
 
 CROWD = 32
 ANYWHERE = "0.0.0.0"  # noqa: S104 - the very thing that is refused
@@ -248,7 +248,7 @@ def test_chunked_body_over_the_wire(server: Server) -> None:
         b"POST /v2/p/clients HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
         b'Connection: close\r\n\r\n9\r\n{"client_\r\n9\r\nid": "n"}\r\n0\r\n\r\n'
     )
-    with socket.create_connection((server.host, server.port), timeout=30) as wire:
+    with socket.create_connection((server.host, server.port), timeout=ANSWER_SECONDS) as wire:
         wire.sendall(request)
         answer = b"".join(iter(lambda: wire.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 201")
@@ -267,7 +267,7 @@ def test_broken_chunks(server: Server, rest: bytes) -> None:
 
 
 def test_nothing_is_believed_of_a_proxy_unless_told_so(server: Server) -> None:
-    connection = http.client.HTTPConnection(server.host, server.port, timeout=30)
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=ANSWER_SECONDS)
     headers = {
         "X-Forwarded-Proto": "https",
         "X-Forwarded-Ssl": "on",
@@ -315,7 +315,7 @@ def whole_answer(
     server: Server, body: Any, path: str = "/v2/p/jobs", **headers: str
 ) -> tuple[int, dict[str, str], Any]:
     """Status, headers by their names in small letters, and the decoded body of a GET."""
-    connection = http.client.HTTPConnection(server.host, server.port, timeout=30)
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=ANSWER_SECONDS)
     with contextlib.closing(connection):
         connection.request("GET", path, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
@@ -331,7 +331,7 @@ def test_a_body_that_is_too_large_is_refused_however_it_comes(server: Server) ->
         (b"Transfer-Encoding: chunked", [b"10000\r\n" + piece + b"\r\n"] * 20 + [b"0\r\n\r\n"]),
     ]
     for header, pieces in sent:
-        with socket.create_connection((server.host, server.port), timeout=30) as wire:
+        with socket.create_connection((server.host, server.port), timeout=ANSWER_SECONDS) as wire:
             wire.sendall(
                 b"POST /v2/p/clients HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + header
             )

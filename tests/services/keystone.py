@@ -1,8 +1,8 @@
 """A real Keystone on SQLite, with a user for Swift itself and one who makes backups."""
 
-import getpass
 import grp
 import os
+import pwd
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -32,7 +32,9 @@ _CONFIG = Template("""\
 use_stderr = true
 max_token_size = 512
 [database]
-connection = sqlite:///$folder/keystone.db
+connection = sqlite:///$folder/keystone.db?timeout=60
+# What is lost when the machine dies does not matter here, so nothing waits for a disk.
+sqlite_synchronous = false
 [token]
 provider = fernet
 expiration = 3600
@@ -196,7 +198,10 @@ def running(folder: Path) -> Iterator[KeystoneServer]:
 def _serve(config: Path, port: int) -> Server:
     programs, folder = find() / "bin", config.parent
     gunicorn = [str(programs / "gunicorn"), "--no-control-socket", "--pythonpath", str(folder)]
-    serve = ["-b", f"127.0.0.1:{port}", "-w", "1", "--threads", "4", "application:application"]
+    serve = ["-b", f"127.0.0.1:{port}", "-w", "1", "--threads", "4"]
+    # Neither is a busy machine's worker replaced while it starts, nor a connection closed just when
+    # somebody uses it again.
+    serve += ["--timeout", "0", "--keep-alive", "3600", "application:application"]
     environment = {"PATH": str(programs), "OS_KEYSTONE_CONFIG_FILES": str(config)}
     server = Server([*gunicorn, *serve], folder / f"{config.stem}.log", environment)
     server.wait_until(lambda: _answers(port))
@@ -205,7 +210,7 @@ def _serve(config: Path, port: int) -> Server:
 
 def _set_up(programs: Path, config: Path, url: str) -> None:
     group = grp.getgrgid(os.getegid()).gr_name
-    owner = ["--keystone-user", getpass.getuser(), "--keystone-group", group]
+    owner = ["--keystone-user", pwd.getpwuid(os.geteuid()).pw_name, "--keystone-group", group]
     urls = [f"--bootstrap-{kind}-url={url}" for kind in ("admin", "public", "internal")]
     region = ["--bootstrap-region-id", "RegionOne"]
     commands = (

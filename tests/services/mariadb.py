@@ -25,6 +25,8 @@ init-file={folder}/users.sql
 innodb_buffer_pool_size=64M
 innodb_log_file_size=32M
 innodb_flush_log_at_trx_commit=0
+# What the planner knows of a table is counted and not sampled, so that it is the same every time.
+innodb_stats_persistent_sample_pages=100000
 max_connections=300
 skip-log-bin
 skip-name-resolve
