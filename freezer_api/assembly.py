@@ -4,8 +4,10 @@ import os
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from oslo_config import cfg
 
@@ -33,6 +35,8 @@ from freezer_model.clock import utc_now
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+    from freezer_api.store.elasticsearch import Cluster
 
 SIGHTINGS = "sightings"
 """The file, in the folder of the metrics, that tells when clients were last seen."""
@@ -131,13 +135,16 @@ def _trusts(conf: cfg.ConfigOpts) -> Trusts:
 def portable_store_at(address: str, conf: cfg.ConfigOpts) -> PortableStore:
     """The store at the address, for moving documents; not connected yet.
 
-    `configured`, `elasticsearch` (of the options), or the SQLAlchemy URL of a database. Raises
+    `configured`, `elasticsearch` (of the options), `http[s]://[USER:PASSWORD@]HOST:PORT[/PREFIX]`
+    of a cluster for which the options say the rest, or the SQLAlchemy URL of a database. Raises
     StoreUnavailable.
     """
     if address == "configured":
         return _STORES[conf.storage.backend](conf)
     if address == "elasticsearch":
         return _elasticsearch_store(conf)
+    if address.startswith(("http://", "https://")):
+        return _elasticsearch_store(conf, address=address)
     from freezer_api.store.sql import SqlStore  # noqa: PLC0415 - the library may not be installed
 
     return SqlStore(address)
@@ -174,8 +181,9 @@ def _sql_store(conf: cfg.ConfigOpts) -> PortableStore:
 
 def _require_writable(database: Path) -> None:
     """Tell a user for whom the default place is not made what to do. Raises StoreUnavailable."""
-    existing = next(path for path in (database, *database.parents) if path.exists())
-    if not os.access(existing, os.W_OK):
+    # A folder that this user may not enter hides whether anything is in it.
+    visible = (path for path in (database, *database.parents) if os.access(path, os.F_OK))
+    if not os.access(next(visible, database), os.W_OK):
         raise StoreUnavailable(
             f"The default database {database} cannot be written by this user. Name another file "
             "with connection = sqlite:////ABSOLUTE/PATH in section [sql] of the configuration "
@@ -183,11 +191,30 @@ def _require_writable(database: Path) -> None:
         )
 
 
-def _elasticsearch_store(conf: cfg.ConfigOpts, freshness: Freshness | None = None) -> PortableStore:
+def _elasticsearch_store(
+    conf: cfg.ConfigOpts, freshness: Freshness | None = None, address: str | None = None
+) -> PortableStore:
     # The library may not be installed, and takes a quarter of a second to import.
-    from freezer_api.store.elasticsearch import Cluster, ElasticsearchStore  # noqa: PLC0415
+    from freezer_api.store.elasticsearch import ElasticsearchStore  # noqa: PLC0415
 
     options = conf.elasticsearch
+    index_prefix, cluster = options.index_prefix, _cluster_of(options)
+    if address is not None:
+        prefix, cluster = _cluster_at(address, cluster)
+        index_prefix = prefix or index_prefix
+    return ElasticsearchStore(
+        cluster,
+        index_prefix=index_prefix,
+        replicas=options.number_of_replicas,
+        clock=utc_now,
+        new_id=new_id,
+        freshness=freshness,
+    )
+
+
+def _cluster_of(options: cfg.ConfigOpts.GroupAttr) -> "Cluster":
+    from freezer_api.store.elasticsearch import Cluster  # noqa: PLC0415
+
     username, password = options.username, options.password
     if options.http_auth and not username:
         username, _, password = options.http_auth.partition(":")
@@ -195,7 +222,7 @@ def _elasticsearch_store(conf: cfg.ConfigOpts, freshness: Freshness | None = Non
         raise StoreUnavailable(
             "[elasticsearch] holds both an api_key and a user name: give one of them"
         )
-    cluster = Cluster(
+    return Cluster(
         hosts=tuple(options.hosts),
         username=username,
         password=password,
@@ -205,14 +232,18 @@ def _elasticsearch_store(conf: cfg.ConfigOpts, freshness: Freshness | None = Non
         timeout_seconds=options.timeout,
         retries=options.retries,
     )
-    return ElasticsearchStore(
-        cluster,
-        index_prefix=options.index_prefix,
-        replicas=options.number_of_replicas,
-        clock=utc_now,
-        new_id=new_id,
-        freshness=freshness,
-    )
+
+
+def _cluster_at(address: str, like: "Cluster") -> tuple[str, "Cluster"]:
+    """The prefix of the indices, if the address names one, and the cluster there."""
+    parts = urlsplit(address)
+    prefix = parts.path.strip("/")
+    _, _, place = parts.netloc.rpartition("@")
+    cluster = replace(like, hosts=(f"{parts.scheme}://{place}",))
+    if parts.username is not None:
+        name, password = unquote(parts.username), unquote(parts.password or "")
+        cluster = replace(cluster, username=name, password=password, api_key=None)
+    return prefix, cluster
 
 
 _STORES: dict[str, Callable[[cfg.ConfigOpts], PortableStore]] = {

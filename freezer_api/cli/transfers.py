@@ -30,7 +30,8 @@ INCOMPLETE = 5
 
 _ADDRESS_HELP = (
     "`configured` (the store that the configuration names), `elasticsearch` (the cluster of the "
-    "section [elasticsearch]), the SQLAlchemy URL of a database, or @FILE: the first line of a "
+    "section [elasticsearch]), http[s]://[USER:PASSWORD@]HOST:PORT[/INDEX_PREFIX] of a cluster, "
+    "the SQLAlchemy URL of a database, or @FILE: the first line of a "
     "file, which keeps a password out of the list of processes"
 )
 _TOLD_SECONDS = 2.0
@@ -77,6 +78,8 @@ def command_of(chosen: Any) -> Callable[[cfg.ConfigOpts, Any], int] | None:
 
 
 def _migrate(conf: cfg.ConfigOpts, chosen: Any) -> int:
+    if _address(chosen.source) == _address(chosen.target):
+        raise StoreUnavailable("--from and --to name the same store: there is nothing to copy")
     with (
         closing(portable_store_at(_address(chosen.source), conf)) as source,
         closing(portable_store_at(_address(chosen.target), conf)) as target,

@@ -29,7 +29,8 @@ def unknown_rules(path: Path) -> list[str]:
     try:
         own = policy.parse_file_contents(path.read_text())
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise PolicyFileInvalid(f"The policy file {path} cannot be read: {error}") from error
+        reason = " ".join(str(error).split())  # that of YAML is drawn over five lines
+        raise PolicyFileInvalid(f"The policy file {path} cannot be read: {reason}") from error
     defaults = {rule.name: rule.check_str for rule in list_rules()}
     try:
         rules = policy.Rules.from_dict({**defaults, **own})

@@ -120,6 +120,7 @@ def test_a_store_in_use_is_no_target(
         ("sqlite:////nosuch/file.sqlite", "copy from"),
         ("nonsense", "database URL"),
         ("@/nosuch/file", "/nosuch/file cannot be read"),
+        ("http://u:tiger@127.0.0.1:1/x", "copy from"),
     ],
 )
 def test_says_what_is_wrong_with_an_address(
@@ -130,8 +131,18 @@ def test_says_what_is_wrong_with_an_address(
     reason: str,
 ) -> None:
     assert manage("migrate", "--from", source, "--to", url(tmp_path, "other")) == 1
-    assert reason in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert reason in told
+    assert "tiger" not in told
     assert not (tmp_path / "other.sqlite").exists()
+
+
+def test_a_store_is_not_copied_to_itself(
+    manage: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = url(tmp_path)
+    assert manage("migrate", "--from", here, "--to", here) == 1
+    assert "the same store" in capsys.readouterr().err
 
 
 KILLED_AFTER_THE_JOBS = """
@@ -187,6 +198,23 @@ def test_copies_to_the_servers_and_back(
         ]
         for source, target in itertools.pairwise(stations):
             assert manage("migrate", "--from", source, "--to", target) == 0
+    with closing(SqlStore(url(tmp_path, "back"))) as back:
+        for collection in Collection:
+            assert summarize(back, collection) == summarize(store, collection)
+
+
+@pytest.mark.service
+def test_copies_to_a_cluster_by_its_url_and_back(
+    manage: Callable[..., int],
+    store: SqlStore,
+    tmp_path: Path,
+    elasticsearch_url: str,
+    index_prefix: str,
+) -> None:
+    manage("load", "--clients", "5", "--jobs", "20", "--backups", "100")
+    there = f"{elasticsearch_url}/{index_prefix}"
+    assert manage("migrate", "--from", "configured", "--to", there) == 0
+    assert manage("migrate", "--from", there, "--to", url(tmp_path, "back")) == 0
     with closing(SqlStore(url(tmp_path, "back"))) as back:
         for collection in Collection:
             assert summarize(back, collection) == summarize(store, collection)

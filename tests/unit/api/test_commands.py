@@ -374,5 +374,8 @@ class TestDefaultDatabase:
         monkeypatch.setattr(os, "access", lambda _path, _mode: False)
         with pytest.raises(StoreUnavailable, match=r"connection = sqlite:////ABSOLUTE/PATH"):
             store_from(conf)
+        monkeypatch.setattr(os, "access", lambda path, mode: mode == os.F_OK and not path.suffix)
+        with pytest.raises(StoreUnavailable, match="cannot be written by this user"):
+            store_from(conf)  # the folder may not even be entered
         own = loaded(tmp_path, f"[sql]\nconnection = sqlite:///{tmp_path}/f.sqlite\n")
         store_from(own).close()

@@ -90,6 +90,7 @@ class TestPolicyFile:
         verdicts, details = checked.of("Policy file")
         assert verdicts == ["failure"]
         assert str(checked.policy) in details
+        assert "\n" not in details
 
     def test_a_file_that_cannot_be_read(self, checked: Checked) -> None:
         checked.policy.mkdir()
