@@ -108,6 +108,8 @@ class World:
         """Do the deed undisturbed: that works, and leaves nothing that is not of a backup."""
         before = set(self.listed())
         tree = self._tree(self.source)
+        if deed is Deed.BACKUP:
+            self.trees = dict.fromkeys(before, tree) | self.trees
         ended = self.agent.run(*self.words(deed))
         assert ended.status == 0, ended.stderr
         self.note(before, tree)
@@ -149,7 +151,7 @@ class World:
         new = listed - before
         assert len(new) <= (deed is Deed.BACKUP), "a backup that nobody made is listed"
         self.note(before, tree)
-        self.check()
+        self.check(tree if deed is Deed.BACKUP else None)
 
     def note(self, before: set[int], tree: _Tree) -> None:
         """Remember what the source was for backups that have come since."""
@@ -164,9 +166,15 @@ class World:
         assert ended.status == 0, ended.stderr
         return [one["time_stamp"] for one in ended.report["backups"]]
 
-    def check(self) -> None:
-        """Every listed backup restores to the tree that it was made of."""
+    def check(self, late: _Tree | None = None) -> None:
+        """Every listed backup restores to the tree that it was made of.
+
+        `late` is that of a run that was killed: the server may carry out its last request, which
+        publishes the backup, some time afterwards.
+        """
         for moment in self.listed():
+            if late is not None:
+                self.trees.setdefault(moment, late)
             target = self.agent.folder / "restored"
             self._restore(moment, target)
             found = differences(self.trees[moment], self._tree(target))
