@@ -128,7 +128,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)  # a session may still end
 
 
 @pytest.mark.parametrize("kind", ["local", "ssh"])
