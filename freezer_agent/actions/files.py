@@ -62,7 +62,7 @@ class FilesAction:
             self._engine.tree(Path(work)) as tree,
         ):
             chain = wanted_chain(self._catalog, self._names, at=request.at, session=request.session)
-            for level in self._reader.levels(chain):
+            for level in self._reader.levels(chain, for_listing=True):
                 with self._reader.listing(level) as listing:
                     tree.add_level(listing.chunks, has_contents=listing.has_contents)
             entries = sorted(tree.entries(Selection(request.includes)), key=lambda one: one.name)

@@ -63,15 +63,20 @@ class Reader:
         """Look at everything but the stream's bytes. Damaged if it is not whole, WrongKey."""
         return self._opened(self._looked_at(backup))
 
-    def levels(self, chain: Sequence[Backup]) -> list[Level]:
-        """All levels of a chain, 0 first. Damaged if they were not built on each other."""
-        found = [self._looked_at(backup) for backup in chain]
+    def levels(self, chain: Sequence[Backup], *, for_listing: bool = False) -> list[Level]:
+        """All levels of a chain, 0 first. Damaged if they were not built on each other.
+
+        A listing comes from the index: `for_listing` asks nothing about a stream that has one.
+        """
+        found = [self._looked_at(backup, for_listing=for_listing) for backup in chain]
         levels = list(side_by_side(self._opened, found, self._codings.opened_at_once))
         check_links([level.link for level in levels])
         return levels
 
-    def _looked_at(self, backup: Backup) -> "_Found":
+    def _looked_at(self, backup: Backup, *, for_listing: bool = False) -> "_Found":
         metadata = self._catalog.metadata(backup)
+        if for_listing and metadata.get("index_sha256") is not None:
+            return _Found(backup=backup, metadata=metadata, stored_bytes=0)
         try:
             size = self._catalog.data_size(backup)
         except ObjectNotFound as error:
