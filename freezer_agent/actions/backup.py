@@ -47,8 +47,8 @@ class Stored:
     stored_bytes: int
     stage_bytes: Mapping[str, int]
     sha256: str
-    state_sha256: str | None = None
-    index_sha256: str | None = None
+    state: Checksum | None = None
+    index: Checksum | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,30 +260,29 @@ class BackupAction:
             ):
                 chunks = self._lock.renewing(checksum.through(stream))
                 size = self._catalog.write_data(backup, chunks)
-        index_sha256 = self._write_index(backup, coding, spool)
-        state_sha256 = None
+        index = self._write_index(backup, coding, spool)
+        state_sum = None
         if self._request.levels.keep_state:
-            side = Checksum()
+            state_sum = Checksum()
             sealed = coding.pipeline(Purpose.STATE).forward(_read(state.next))
-            self._catalog.write_state(backup, side.through(sealed))
-            state_sha256 = side.hexdigest
+            self._catalog.write_state(backup, state_sum.through(sealed))
         return Stored(
             raw_bytes=raw.total,
             stored_bytes=size,
             stage_bytes=raw.stages,
             sha256=checksum.hexdigest,
-            state_sha256=state_sha256,
-            index_sha256=index_sha256,
+            state=state_sum,
+            index=index,
         )
 
-    def _write_index(self, backup: Backup, coding: Coding, spool: Spool) -> str | None:
-        """Store the index, if the engine makes one, and return its digest."""
+    def _write_index(self, backup: Backup, coding: Coding, spool: Spool) -> Checksum | None:
+        """Store the index, if the engine makes one, and return the sum of what is stored."""
         if not spool.size_bytes:
             return None
         checksum = Checksum()
         sealed = coding.pipeline(Purpose.INDEX).forward(spool.compressed())
         self._catalog.write_index(backup, checksum.through(sealed))
-        return checksum.hexdigest
+        return checksum
 
     def _stream_away(self, coding: Coding, state: EngineState, notes: SourceNotes) -> Stored:
         """Make the stream and store it nowhere."""
@@ -330,8 +329,8 @@ class BackupAction:
             "backup_name": backup.name.name,
             "size": stored.stored_bytes,
             "sha256": stored.sha256,
-            "state_sha256": stored.state_sha256,
-            "index_sha256": stored.index_sha256,
+            **_sums("state", stored.state),
+            **_sums("index", stored.index),
             "uncompressed_size": stored.raw_bytes,
             "files": notes.files,
             "warnings": notes.warnings,
@@ -441,6 +440,14 @@ def _told(notes: SourceNotes) -> list[str]:
         (notes.unreadable, "could not be read and are not in the backup"),
     )
     return [f"{count} files {what}" for count, what in counts if count]
+
+
+def _sums(what: str, checksum: Checksum | None) -> dict[str, Any]:
+    """What the metadata says of an object beside the stream; nulls if there is none."""
+    return {
+        f"{what}_sha256": checksum.hexdigest if checksum is not None else None,
+        f"{what}_size": checksum.size_bytes if checksum is not None else None,
+    }
 
 
 def _read(path: Path) -> Iterator[bytes]:

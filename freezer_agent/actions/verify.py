@@ -111,7 +111,7 @@ class VerifyAction:
             findings = [one for one in checked if one is not None]
             if not self._request.dry_run:
                 self._remember(findings, siblings, checks)
-        return self._report(findings)
+        return self._report(findings, known=bool(siblings))
 
     def _deep(self, found: Sequence[Stored], checks: Mapping[str, Check]) -> list[Stored]:
         if self._request.share is None or not found:
@@ -199,12 +199,20 @@ class VerifyAction:
             except StorageError as error:
                 self._warnings.append(f"what was checked cannot be remembered: {error}")
 
-    def _report(self, findings: Sequence[Finding]) -> Report:
+    def _report(self, findings: Sequence[Finding], *, known: bool) -> Report:
         bad = [one for one in findings if one.problems]
+        failures = []
+        if bad:
+            failures.append(f"{len(bad)} of {len(findings)} backups are not as they were written")
+        if not known and self._request.wanted.name is not None:
+            # A misspelt name should not look like a set that is sound.
+            failures.append(
+                f"no backup of the name {self._request.wanted.name!r} is there to check"
+            )
         return Report(
             document={
                 "action": "verify",
-                "good": not bad,
+                "good": not failures,
                 "checked": len(findings),
                 "damaged": len(bad),
                 "backups": [_document(one) for one in findings],
@@ -215,9 +223,7 @@ class VerifyAction:
                 rows=[_row(one) for one in findings],
             ),
             warnings=self._warnings,
-            failures=[f"{len(bad)} of {len(findings)} backups are not as they were written"]
-            if bad
-            else [],
+            failures=failures,
         )
 
 
@@ -246,11 +252,14 @@ def _structure_problems(
     elif isinstance(expected, int) and sizes["data"] != expected:
         yield f"its data has {sizes['data']} bytes, {expected} were written"
     for key, name, what in (
-        ("state_sha256", "engine_metadata", "engine state"),
-        ("index_sha256", "index", "index of files"),
+        ("state", "engine_metadata", "engine state"),
+        ("index", "index", "index of files"),
     ):
-        if metadata.get(key) is not None and name not in sizes:
+        written = metadata.get(f"{key}_size")  # not in backups of releases before this one
+        if metadata.get(f"{key}_sha256") is not None and name not in sizes:
             yield f"its {what} is missing"
+        elif isinstance(written, int) and sizes.get(name, written) != written:
+            yield f"its {what} has {sizes[name]} bytes, {written} were written"
 
 
 def _link_problems(catalog: Catalog, below: Backup, upper: Link) -> Iterator[str]:

@@ -60,6 +60,14 @@ def test_files_are_listed_without_reading_the_data(chain: AgentCommand, source: 
     assert (same["size"], same["level"], same["kind"]) == (76800, 0, "file")
 
 
+def test_files_are_listed_though_the_data_is_gone(chain: AgentCommand, source: Path) -> None:
+    one_object(chain, "data/tar/*/*/0_*/data").unlink()
+    one_object(chain, "data/tar/*/*/2_*/data").write_bytes(b"cut")
+    names = {os.fsencode(one["name"]) for one in look(chain, "files", "-N", "name")["files"]}
+    assert names == {*tree_state(source)} - {b"."}
+    assert chain.restore(source.parent / "out").status == 1
+
+
 def test_files_are_searched(chain: AgentCommand) -> None:
     report = look(chain, "files", "-N", "name", "--include", "added*", "--include", "/hard/*")
     names = [one["name"] for one in report["files"]]
@@ -200,6 +208,25 @@ def test_what_is_missing_is_found_by_structure(
     assert bad[0]["problems"] == [problem]
     assert "1 of " in ended.stderr
     assert "BAD" in chain.run("--action", "list", *chain.storage).stdout
+
+
+@pytest.mark.parametrize("name", ["data", "engine_metadata", "index"])
+def test_what_is_cut_is_found_by_structure(chain: AgentCommand, name: str) -> None:
+    path = one_object(chain, f"data/tar/*/*/1_*/{name}")
+    path.write_bytes(path.read_bytes()[:-1])
+    ended = chain.run("--action", "verify", *chain.storage, "--json")
+    assert ended.status == 1
+    (problem,) = [one for each in ended.report["backups"] for one in each["problems"]]
+    assert f" has {path.stat().st_size} bytes, {path.stat().st_size + 1} were written" in problem
+
+
+def test_verify_of_a_name_that_is_not_there_fails(chain: AgentCommand) -> None:
+    ended = chain.run("--action", "verify", *chain.storage, "-N", "nmae", "--json")
+    assert ended.status == 1
+    assert ended.report["checked"] == 0
+    assert "'nmae'" in ended.stderr
+    later = ("--since", "2099-01-01T00:00:00")
+    assert look(chain, "verify", "-N", "name", *later)["checked"] == 0
 
 
 def test_a_level_in_the_place_of_another_is_found_and_not_restored(
