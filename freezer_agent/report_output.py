@@ -22,7 +22,7 @@ def write_report(
 ) -> None:
     """To the place of --metadata-out ("-" is standard output), else as a table or JSON there.
 
-    A run that was asked for nothing but a command prints nothing unless asked; a `quiet` one
+    A restore or a command prints nothing unless asked, as in all earlier releases; a `quiet` run
     prints what it was asked for, such as a listing, and not how it went.
     """
     with printing(stdout):
@@ -30,9 +30,15 @@ def write_report(
             _write_json(report.document, metadata_out, start, stdout, as_json=as_json)
         elif report.table is not None:
             stdout.write(_table(report.table.columns, report.table.rows))
-        elif report.document.get("action") != "exec" and not quiet:
+        elif not quiet and not _is_silent(report.document):
             stdout.write(_table(("Property", "Value"), _properties(report.document)))
         stdout.flush()
+
+
+def _is_silent(document: Mapping[str, Any]) -> bool:
+    """A dry restore is run for what it tells."""
+    action = document.get("action")
+    return action == "exec" or (action == "restore" and not document.get("dry_run"))
 
 
 @contextlib.contextmanager
@@ -41,14 +47,20 @@ def printing(stdout: TextIO) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # What is left in the buffer would fail once more when the process ends.
-        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        os.dup2(nowhere, stdout.fileno())
-        os.close(nowhere)
+        _drop_the_rest(stdout)
     except OSError as error:
+        _drop_the_rest(stdout)
         raise AgentError(
             f"the action is done, but its report cannot be printed: {error.strerror}",
         ) from error
+
+
+def _drop_the_rest(stdout: TextIO) -> None:
+    """What is left in the buffer would fail once more when the process ends."""
+    with contextlib.suppress(OSError):  # it may be no file at all
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nowhere, stdout.fileno())
+        os.close(nowhere)
 
 
 def write_failure(

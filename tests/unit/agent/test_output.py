@@ -123,6 +123,14 @@ def test_exec_prints_nothing_unless_asked(tmp_path: Path) -> None:
     assert written(report, tmp_path, None, as_json=True) == '{"action": "exec"}\n'
 
 
+def test_a_restore_prints_nothing_unless_asked_or_dry(tmp_path: Path) -> None:
+    done = Report(document={"action": "restore", "level": 0, "dry_run": False})
+    assert written(done, tmp_path, None) == ""
+    assert json.loads(written(done, tmp_path, "-"))["level"] == 0
+    dry = Report(document={"action": "restore", "level": 0, "dry_run": True})
+    assert "level" in written(dry, tmp_path, None)
+
+
 def test_only_a_backup_has_an_action_in_its_metadata(tmp_path: Path) -> None:
     """Schedulers of 19.0.0 post whatever has one as the record of a backup."""
     for action in ("restore", "admin", "verify"):
