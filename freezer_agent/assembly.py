@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -285,7 +285,7 @@ def _restore(
 ) -> RestoreAction:
     """`choices` are all storages that the run opens, `request.storage` among them."""
     built, names = build_storage(request.storage, world.network), _names(request.set_name)
-    catalog, engine = Catalog(built.storage, _ENGINE), _tar()
+    catalog, engine = Catalog(built.storage, _ENGINE), _tar(kept=_containers(choices))
     codings = _codings(Compression.NONE, request.encryption, world, choices)
     return RestoreAction(
         request=request,
@@ -419,8 +419,16 @@ def _unfinished(built: BuiltStorage, storage: Storage) -> Unfinished:
 def _tar(
     excludes: Sequence[str] = (),
     dereference: Dereference = Dereference.NONE,
+    kept: Sequence[Path] = (),
 ) -> TarEngine:
-    return TarEngine(find_gnu_tar(), excludes, TarDereference(dereference.value))
+    return TarEngine(find_gnu_tar(), excludes, TarDereference(dereference.value), kept)
+
+
+def _containers(choices: Iterable[StorageChoice]) -> list[Path]:
+    """The directories of this host that hold backups, links resolved."""
+    return [
+        Path(os.path.realpath(one.container)) for one in choices if isinstance(one, LocalStorage)
+    ]
 
 
 def _own_container(storage: StorageChoice, source: Path) -> list[str]:

@@ -1,10 +1,11 @@
 """Turn options into a request, or say everything that is wrong with them at once."""
 
 import contextlib
+import itertools
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -144,8 +145,10 @@ class _Checker:
         target = self._path(options["restore_abs_path"] or ".")
         if target.exists() and not target.is_dir():
             self._reasons.append(f"--restore-abs-path {str(target)!r} is no directory")
+        storage = self._storage()
+        self._refuse_containers(target, [one.choice for one in self._storages] or [storage])
         return RestoreRequest(
-            storage=self._storage(),
+            storage=storage,
             set_name=self._set_name(),
             target=target,
             at=self._instant("restore_from_date"),
@@ -160,6 +163,21 @@ class _Checker:
             dry_run=options["dry_run"],
             aside=options["restore_aside"],
         )
+
+    def _refuse_containers(self, target: Path, storages: Iterable[StorageChoice]) -> None:
+        """What would write among the backups, or put them away with the former target."""
+        place = Path(os.path.realpath(target))
+        for container in filter(None, map(_directory, storages)):
+            among = any(place.is_relative_to(container / one) for one in ("data", "metadata"))
+            if place == container or among:
+                self._reasons.append(
+                    f"--restore-abs-path {str(target)!r} is where the backups are kept"
+                )
+            elif self._options["restore_aside"] and container.is_relative_to(place):
+                self._reasons.append(
+                    f"--restore-aside would put the backups in {str(container)!r} away with the "
+                    "former --restore-abs-path: leave it out, or restore to another directory"
+                )
 
     def _includes(self) -> tuple[str, ...]:
         includes = tuple(self._options["include"] or ())
@@ -283,7 +301,18 @@ class _Checker:
             NamedStorage(name=name, choice=self._checked(options, f"storage:{name}"))
             for name, options in sections.items()
         ]
+        if not self._reasons:  # what is wrong may look alike
+            self._refuse_twins()
         return self._storages[0].choice
+
+    def _refuse_twins(self) -> None:
+        """Two copies in one place would be none more, and wait for each other's lock."""
+        for one, other in itertools.combinations(self._storages, 2):
+            if one.choice == other.choice:
+                self._reasons.append(
+                    f"storage:{one.name} and storage:{other.name} are the same place: "
+                    "give each its own container, or leave one out",
+                )
 
     def _checked(self, options: Options, where: str) -> StorageChoice:
         return StorageChecker(

@@ -17,6 +17,7 @@ from pathlib import Path
 from freezer_agent import processes
 from freezer_agent.engines.base import EngineState, SourceNotes
 from freezer_agent.engines.tar_guard import guarded
+from freezer_agent.engines.tar_kept import KeptDirectories
 from freezer_agent.engines.tar_listing import Listing
 from freezer_agent.engines.tar_members import Kind, Member, MemberWalk
 from freezer_agent.engines.tar_messages import TarMessages, readable
@@ -78,8 +79,11 @@ class TarEngine:
         tar_program: Path,
         exclude: Sequence[str] = (),
         dereference: Dereference = Dereference.NONE,
+        kept: Sequence[Path] = (),
     ) -> None:
+        """`kept` are directories, links resolved, that no restore removes or writes to."""
         self._tar_program = tar_program
+        self._kept = tuple(kept)
         self._exclude = tuple(exclude)
         self._dereference = dereference
 
@@ -123,10 +127,12 @@ class TarEngine:
 
         Files are replaced, not written over: one that runs or has another hard link outside the
         target is not touched by that, and set-uid bits stay. Damaged for a stream that is cut or
-        would reach out of the target. EngineError if tar could not extract everything.
+        would reach out of the target. EngineError if tar could not extract everything, or would
+        remove a directory that is to be kept.
         """
         messages = _RestoreMessages(notes)
-        stream = guarded(chunks, os.fsencode(target), messages.miss)
+        kept = KeptDirectories(target, self._kept)
+        stream = guarded(chunks, os.fsencode(target), messages.miss, kept.check)
         self._extract(target, stream, messages, ("--incremental",))
 
     def tree(self, work: Path) -> TarTree:

@@ -26,6 +26,7 @@ def guarded(
     chunks: Iterable[bytes],
     target: bytes,
     on_missing: Callable[[bytes], None] = lambda _name: None,
+    look_at: Callable[[bytes, bytes], None] = lambda _name, _records: None,
 ) -> Iterator[bytes]:
     """The same chunks, each checked before it is passed on; recorded moves are carried out.
 
@@ -33,9 +34,9 @@ def guarded(
     link in the target where the archive has a directory is removed. An archive that moves
     directories is held until all its directories are known; they are then moved in `target`, and
     the archive that is passed on moves none. `on_missing` gets each directory that should have
-    unchanged files and does not.
+    unchanged files and does not, `look_at` each directory with its records, and may raise.
     """
-    guard = _Guard(target)
+    guard = _Guard(target, look_at)
     walk = MemberWalk(guard.check, _MOST_EXTENSION_BYTES)
     held: list[bytes] = []
     for chunk in chunks:
@@ -56,8 +57,9 @@ def guarded(
 
 
 class _Guard:
-    def __init__(self, target: bytes) -> None:
+    def __init__(self, target: bytes, look_at: Callable[[bytes, bytes], None]) -> None:
         self._target = target
+        self._look_at = look_at
         self._shape = ShapeCheck()
         self._records: dict[bytes, bytes] = {}
         self._is_settled = False
@@ -90,6 +92,7 @@ class _Guard:
         name = self._shape.name_of(member)
         if member.kind is not Kind.DIRECTORY:
             return
+        self._look_at(name, member.directory_records)
         path = os.path.join(self._target, name)
         if name and _is_symlink(path):
             os.unlink(path)

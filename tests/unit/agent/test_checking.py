@@ -312,6 +312,13 @@ def test_each_section_is_checked_and_named(tmp_path: Path) -> None:
     assert any("into itself" in one for one in found)
 
 
+def test_two_sections_of_one_place_are_refused(tmp_path: Path) -> None:
+    section = "storage = local\ncontainer = one"
+    (tmp_path / "job").write_text(f"[storage:a]\n{section}\n[storage:b]\n{section}/\n")
+    (reason,) = reasons_of(tmp_path, "--config", "job", "-F", "source")
+    assert "storage:a and storage:b are the same place" in reason
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
