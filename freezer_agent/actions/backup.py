@@ -13,6 +13,7 @@ from typing import Any
 
 from freezer_agent.actions.base import Progress, Report
 from freezer_agent.actions.prune import Pruned, prune
+from freezer_agent.actions.selection_change import left_out_of, told_choice
 from freezer_agent.catalog.backup import Backup, BackupName, Chain, find_levels
 from freezer_agent.catalog.catalog import Catalog
 from freezer_agent.catalog.chains import choose_base, choose_id
@@ -197,6 +198,8 @@ class BackupAction:
         """
         try:
             metadata = self._catalog.metadata(base)
+            if (reason := left_out_of(metadata, self._request)) is not None:
+                return reason
             pipeline = self._codings.state(self._catalog.place(base), metadata)
             chunks = self._catalog.read_state(base)
             if isinstance(expected := metadata.get("state_sha256"), str):
@@ -331,6 +334,7 @@ class BackupAction:
             "sha256": stored.sha256,
             **_sums("state", stored.state),
             **_sums("index", stored.index),
+            **told_choice(self._request),
             "uncompressed_size": stored.raw_bytes,
             "files": notes.files,
             "warnings": notes.warnings,

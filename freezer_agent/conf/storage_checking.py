@@ -78,7 +78,8 @@ class StorageChecker:
 
     def _local(self, container: str) -> LocalStorage:
         folder = self._path(container or ".")
-        if folder.exists() and not folder.is_dir():
+        # One of several storages that fails is told by name, and does not stop the others.
+        if not self._where and folder.exists() and not folder.is_dir():
             self._refuse(f"--container {str(folder)!r} is no directory")
         return LocalStorage(container=folder)
 

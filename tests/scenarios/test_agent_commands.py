@@ -242,6 +242,24 @@ def test_secrets_are_in_no_output(agent: AgentCommand, source: Path) -> None:
     assert "geheim" not in ended.stdout + ended.stderr + agent.log.read_text()
 
 
+def test_what_was_excluded_is_stored_when_it_is_so_no_more(
+    agent: AgentCommand, source: Path, tmp_path: Path
+) -> None:
+    (source / "kept.log").write_text("unchanged since")
+
+    def level(*words: str) -> int:
+        return int(agent.backup(source, "--max-level", "9", *words)["level"])
+
+    assert level("--exclude", "*.log") == 0
+    assert level("--exclude", "*.log", "--exclude", "*.tmp") == 1
+    assert level("--exclude", "*.tmp") == 0
+    assert level("--exclude", "*.tmp") == 1
+    agent.restore(tmp_path / "out")
+    assert (tmp_path / "out/kept.log").read_text() == "unchanged since"
+    assert level("--exclude", "*.tmp", "--dereference-symlink", "soft") == 0
+    assert level("--exclude", "*.tmp", "--dereference-symlink", "soft") == 1
+
+
 def test_old_chains_are_removed_as_a_whole(agent: AgentCommand, source: Path) -> None:
     agent.backup(source, "--max-level", "1")
     agent.backup(source, "--max-level", "1")

@@ -102,6 +102,18 @@ def test_a_storage_that_is_away_is_named_and_the_good_copy_stays(
     assert several.levels("good") == [0]
 
 
+def test_a_file_in_the_place_of_a_container_stops_only_that_storage(
+    agent: AgentCommand, source: Path, tmp_path: Path
+) -> None:
+    several = Several(agent, "good", "file")
+    (tmp_path / "file").touch()
+    ended = several.backup(source)
+    assert ended.status == 1
+    assert "storage file: " in ended.stderr
+    assert several.levels("good") == [0]
+    assert several.restore(tmp_path / "out").status == 0
+
+
 def test_any_storage_is_enough_if_the_operator_says_so(agent: AgentCommand, source: Path) -> None:
     several = Several(agent, "good")
     several.add_dead_host("away")
