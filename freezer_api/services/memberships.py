@@ -1,7 +1,8 @@
 """Which job belongs to which session: two documents that point at each other.
 
 The session is written first and the job second when a job joins, and the other way round when it
-leaves; every step can be repeated, so a call that died half-way is finished by the next.
+leaves; every step can be repeated, so a call that died half-way is finished by the next. Where calls
+meet, what the job says holds: each of them makes the lists of its sessions agree with it in the end.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from freezer_model.schedule import SCHEDULE_KEYS
 from freezer_model.session import SessionJob
 
 _JOBS, _SESSIONS = Collection.JOBS, Collection.SESSIONS
+_ROUNDS = 20
+"""How often a job may move on while its sessions' lists are put right."""
 
 
 class Memberships:
@@ -34,13 +37,21 @@ class Memberships:
         scope = own_scope(context)
         job = self._store.get(_JOBS, scope, job_id).document
         self._store.get(_SESSIONS, scope, session_id)
+        former = {job["session_id"]}
         if job["session_id"] not in ("", session_id):
             self.drop_member(scope, job["session_id"], job_id)
-        member = _member(job)
-        session = self._changes.apply(
-            _SESSIONS, scope, session_id, lambda document: _with_member(document, job_id, member)
-        ).document
-        self._changes.apply(_JOBS, scope, job_id, lambda document: _joined(document, session))
+        session = self._add(scope, session_id, job_id, job)
+
+        def change(document: dict[str, Any]) -> dict[str, Any]:
+            former.add(document["session_id"])
+            return _joined(document, session)
+
+        try:
+            self._changes.apply(_JOBS, scope, job_id, change)
+        except DocumentNotFound:
+            self.drop_member(scope, session_id, job_id)
+            raise
+        self._agree(scope, job_id, former - {"", session_id} | {session_id})
 
     def leave(self, context: Context, session_id: str, job_id: str) -> None:
         """Take the job out of the session and ask its scheduler to stop it.
@@ -55,7 +66,7 @@ class Memberships:
             raise DocumentNotFound(f"session {session_id}", job_id)
         if points_here:
             self._changes.apply(_JOBS, scope, job_id, lambda document: _left(document, session_id))
-        self.drop_member(scope, session_id, job_id)
+        self._agree(scope, job_id, {session_id})
 
     def drop_member(self, scope: Scope, session_id: str, job_id: str) -> None:
         """Take the job off the session's list; nothing happens where it is not on it."""
@@ -67,7 +78,7 @@ class Memberships:
             return
 
     def release(self, scope: Scope, session_id: str) -> None:
-        """Make every job forget the session, which is about to be removed."""
+        """Make every job forget the session, which is about to be removed or has been."""
         query = Query(match=(("session_id", session_id),))
         for job_id in self._changes.ids_of(_JOBS, scope, query):
             try:
@@ -76,6 +87,40 @@ class Memberships:
                 )
             except DocumentNotFound:
                 continue
+
+    def _agree(self, scope: Scope, job_id: str, session_ids: set[str]) -> None:
+        """Make the sessions' lists agree with what the job says, whoever changes it meanwhile.
+
+        Raises DocumentNotFound for a session that the job names and that has been removed; the job
+        then names none.
+        """
+        for _ in range(_ROUNDS):
+            job = self._job(scope, job_id)
+            named = "" if job is None else job["session_id"]
+            for other in sorted(session_ids - {named}):
+                self.drop_member(scope, other, job_id)
+            if job is not None and named in session_ids:
+                self._keep(scope, named, job_id, job)
+            now = self._job(scope, job_id)
+            if named == ("" if now is None else now["session_id"]):
+                return
+
+    def _keep(self, scope: Scope, session_id: str, job_id: str, job: Mapping[str, Any]) -> None:
+        try:
+            self._add(scope, session_id, job_id, job)
+        except DocumentNotFound:
+            self._changes.apply(
+                _JOBS, scope, job_id, lambda document: _released(document, session_id)
+            )
+            raise
+
+    def _add(
+        self, scope: Scope, session_id: str, job_id: str, job: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        member = _member(job)
+        return self._changes.apply(
+            _SESSIONS, scope, session_id, lambda document: _with_member(document, job_id, member)
+        ).document
 
     def _job(self, scope: Scope, job_id: str) -> Mapping[str, Any] | None:
         try:

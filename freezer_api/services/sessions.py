@@ -139,6 +139,8 @@ class SessionService:
         expected.check(self._store.get(_SESSIONS, scope, session_id))
         self._memberships.release(scope, session_id)
         self._changes.remove(_SESSIONS, scope, session_id, expected)
+        # A job may have joined meanwhile; from now on none can.
+        self._memberships.release(scope, session_id)
 
     def start(self, context: Context, session_id: str, job_id: str, tag: int) -> RunAnswer:
         """A job wants to start. Raises SessionActionInvalid, DocumentNotFound."""

@@ -139,6 +139,71 @@ def test_a_race_that_is_never_won_ends(tmp_path: Path) -> None:
     assert sum(pauses) < 10
 
 
+class TestMembership:
+    """Calls that meet leave lists that agree with what the job says."""
+
+    def meets(self, store: InterruptedStore, after: int, other: "Callable[[], Any]") -> None:
+        """Make the other call come right before the write that follows so many others."""
+
+        def wait(left: int) -> None:
+            if left == 0:
+                other()
+            else:
+                store.interruption = lambda: wait(left - 1)
+
+        store.interruption = lambda: wait(after)
+
+    def lists(self, member: Caller, job_id: str) -> tuple[list[str], str]:
+        """The sessions that list the job, and the one that it names."""
+        sessions = member.get("/sessions").json["sessions"]
+        listing = [each["session_id"] for each in sessions if job_id in each["jobs"]]
+        return listing, member.get(f"/jobs/{job_id}").json["session_id"]
+
+    @pytest.mark.parametrize("former", [False, True])
+    @pytest.mark.parametrize("writes", range(4))
+    def test_two_sessions_take_one_job(
+        self, store: InterruptedStore, member: Caller, writes: int, *, former: bool
+    ) -> None:
+        job_id = member.job_made()
+        one, two, three = (member.made("/sessions", {"schedule": {}}) for _ in range(3))
+        if former:
+            member.put(f"/sessions/{three}/jobs/{job_id}")
+        self.meets(store, writes, lambda: member.put(f"/sessions/{two}/jobs/{job_id}"))
+        assert member.put(f"/sessions/{one}/jobs/{job_id}").status == 204
+        listing, named = self.lists(member, job_id)
+        assert listing == [named]
+
+    @pytest.mark.parametrize("writes", range(3))
+    def test_joining_what_is_removed(
+        self, store: InterruptedStore, member: Caller, writes: int
+    ) -> None:
+        job_id = member.job_made()
+        session_id = member.made("/sessions", {"schedule": {}})
+        self.meets(store, writes, lambda: member.delete(f"/sessions/{session_id}"))
+        member.put(f"/sessions/{session_id}/jobs/{job_id}")
+        member.delete(f"/sessions/{session_id}")
+        assert self.lists(member, job_id) == ([], "")
+
+    def test_removing_what_is_joined(self, store: InterruptedStore, member: Caller) -> None:
+        first, second = member.job_made(), member.job_made()
+        session_id = member.made("/sessions", {"schedule": {}})
+        member.put(f"/sessions/{session_id}/jobs/{first}")
+        self.meets(store, 0, lambda: member.put(f"/sessions/{session_id}/jobs/{second}"))
+        assert member.delete(f"/sessions/{session_id}").status == 204
+        for job_id in (first, second):
+            assert self.lists(member, job_id) == ([], "")
+
+    @pytest.mark.parametrize("writes", range(2))
+    def test_joining_with_a_job_that_is_removed(
+        self, store: InterruptedStore, member: Caller, writes: int
+    ) -> None:
+        job_id = member.job_made()
+        session_id = member.made("/sessions", {"schedule": {}})
+        self.meets(store, writes, lambda: member.delete(f"/jobs/{job_id}"))
+        assert member.put(f"/sessions/{session_id}/jobs/{job_id}").status == 404
+        assert member.get(f"/sessions/{session_id}").json["jobs"] == {}
+
+
 class TestDyingHalfWay:
     """The store goes away in the middle; the same call afterwards finishes the work."""
 
