@@ -5,7 +5,6 @@ that cannot be used is refused and the service goes on as it was. SIGTERM ends i
 tells when it serves (Type=notify), which is gunicorn's own doing.
 """
 
-import json
 import logging
 import os
 import signal
@@ -14,13 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
-from gunicorn.glogging import Logger
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 from oslo_config import cfg
@@ -31,8 +28,8 @@ from freezer_api.assembly import (
     metrics_page_from,
     store_from,
 )
+from freezer_api.cli.gunicorn_log import JsonLog, Log
 from freezer_api.cli.metrics_folder import metrics_folder
-from freezer_api.http.middleware import REQUEST_ID_HEADER
 from freezer_api.metrics import meters
 from freezer_api.metrics.requests import OnPort
 from freezer_model.errors import FreezerError
@@ -99,7 +96,7 @@ def _run(
     read_again: Callable[[], cfg.ConfigOpts],
 ) -> int:
     settings = _fixed_settings(_message(conf, listener, metrics))
-    settings["logger_class"] = _JsonLog if conf.use_json else _Log
+    settings["logger_class"] = JsonLog if conf.use_json else Log
     sockets = [listener] if metrics is None else [listener, metrics.listener]
     port = 0 if metrics is None else metrics.listener.getsockname()[1]
     # From here on the sockets are gunicorn's, which closes them.
@@ -279,43 +276,3 @@ class _Chunks:
 
 def _cluster(conf: cfg.ConfigOpts) -> tuple[list[str], str]:
     return conf.elasticsearch.hosts, conf.elasticsearch.index_prefix
-
-
-class _Log(Logger):  # type: ignore[misc] # the library has no type information
-    """gunicorn's messages, through the handlers and in the form that the options ask for."""
-
-    def setup(self, cfg: Any) -> None:
-        """Leave out gunicorn's own handler of messages; that of requests stays."""
-        super().setup(cfg)
-        for handler in list(self.error_log.handlers):
-            self.error_log.removeHandler(handler)
-        self.error_log.propagate = True
-
-    def atoms(self, resp: Any, req: Any, environ: Any, request_time: Any) -> dict[str, Any]:
-        """The parts of a line. The path is as it was sent: decoded, it may hold a line feed."""
-        parts: dict[str, Any] = super().atoms(resp, req, environ, request_time)
-        path, _, _ = environ.get("RAW_URI", "").partition("?")
-        return {**parts, "U": path}
-
-
-class _JsonLog(_Log):
-    """The same, with a JSON object for each request."""
-
-    def access(self, resp: Any, _req: Any, environ: Any, request_time: Any) -> None:
-        """Write the line of one request. Its query is left out: it may hold names of files."""
-        if not self.access_log_enabled:
-            return
-        headers = {name.lower(): value for name, value in resp.headers}
-        line = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "remote": environ.get("REMOTE_ADDR", ""),
-            "method": environ.get("REQUEST_METHOD", ""),
-            "path": environ.get("PATH_INFO", ""),
-            "status": resp.status_code,
-            "bytes": resp.sent,
-            "seconds": round(request_time.total_seconds(), 6),
-            "agent": environ.get("HTTP_USER_AGENT", ""),
-            "request_id": headers.get(REQUEST_ID_HEADER, ""),
-            "pid": os.getpid(),
-        }
-        self.access_log.info("%s", json.dumps(line))

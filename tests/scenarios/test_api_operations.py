@@ -198,7 +198,8 @@ def test_a_reload_of_nonsense_changes_nothing(tmp_path: Path) -> None:
 def test_a_reload_cannot_open_the_service_to_everybody(tmp_path: Path) -> None:
     """The address was chosen while tokens were asked for."""
     config = tmp_path / "some.conf"
-    config.write_text("[DEFAULT]\nauth_strategy = keystone\n")
+    login = "auth_type = password\nauth_url = http://127.0.0.1:1/v3\nusername = u\npassword = p\n"
+    config.write_text(f"[DEFAULT]\nauth_strategy = keystone\n[keystone_authtoken]\n{login}")
     arguments = ["--config-file", str(config)]
     conf = _load(arguments)
     assert _reloaded(conf, arguments).auth_strategy == "keystone"
