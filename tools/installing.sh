@@ -44,9 +44,17 @@ may_install_packages() { [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; }
 
 # The lock's time-out matters: without it a second apt on the machine makes this one fail at once.
 apt_install() {
-    local apt=(apt-get -o DPkg::Lock::Timeout=400 -qq)
+    local apt=(apt-get -o DPkg::Lock::Timeout=400 -o Acquire::Retries=3 -qq)
     without_service_starts "${apt[@]}" update \
         && without_service_starts "${apt[@]}" install -y --no-install-recommends "$@" > /dev/null
+}
+
+# again COMMAND...: a second try, a little later, for what a registry may have refused for a moment.
+again() {
+    "$@" && return
+    echo "That failed; trying again: $*" >&2
+    sleep 5
+    "$@"
 }
 
 # Debian starts a service as soon as its package is installed, unless a certain file says no.
@@ -79,7 +87,7 @@ make_virtualenv() {
     : > "$folder/.freezer-incomplete"
     # A word that pip would otherwise say on every run.
     export PIP_DISABLE_PIP_VERSION_CHECK=1
-    run_step "$folder/bin/pip" install --quiet --editable "${checkout}[$extras]" || return 1
+    again run_step "$folder/bin/pip" install --quiet --editable "${checkout}[$extras]" || return 1
     echo "$wanted" > "$folder/.freezer"
     rm "$folder/.freezer-incomplete"
 }

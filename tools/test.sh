@@ -137,9 +137,9 @@ TABLE
 }
 
 install_services() {
-    "$venv/bin/python" tests/services/elasticsearch.py install \
+    again "$venv/bin/python" tests/services/elasticsearch.py install \
         || missing_service "the tests on a real Elasticsearch (it could not be installed; see above)"
-    without_service_starts "$venv/bin/python" -m tests.services.install \
+    again without_service_starts "$venv/bin/python" -m tests.services.install \
         || missing_service "tests on real storage servers (not all could be installed; see above)"
     if wants slow; then
         "$venv/bin/python" -m tests.services.install freezer-tempest-plugin-3.5.0 \

@@ -18,7 +18,7 @@ from tests.fakes.api_server import Server
 REPOSITORY = Path(__file__).parents[2]
 PROJECT = "demo"
 MARK = "FREEZER_TEST_SCHEDULER"
-WAIT_SECONDS = 60
+WAIT_SECONDS = 120
 COMMAND_SECONDS = 120
 END_SECONDS = 30
 

@@ -72,7 +72,7 @@ def install_program(program: str, package: str) -> str:
     except ServiceMissing:
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
             raise
-    wait = ["apt-get", "-o", "DPkg::Lock::Timeout=400"]
+    wait = ["apt-get", "-o", "DPkg::Lock::Timeout=400", "-o", "Acquire::Retries=3"]
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     _run([*wait, "update"], quiet)
     _run([*wait, "install", "-y", "--no-install-recommends", package], quiet)

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -126,7 +127,7 @@ def cloud() -> None:
 
 
 def send(credentials: Any, **more: Any) -> Reply:
-    session = open_session(credentials, timeout_seconds=5)
+    session = open_session(credentials, timeout_seconds=60)
     try:
         return session.send("GET", "jobs", **more)
     finally:
@@ -280,23 +281,25 @@ def test_a_login_that_the_library_cannot_make_is_named(cloud: Cloud) -> None:
         send(cloud.credentials())
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port on which nobody listens, nor can: it is taken."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
-def test_nobody_there_may_pass_and_shows_no_password() -> None:
-    url = f"http://me:hunter2@127.0.0.1:{closed_port()}"
+def test_nobody_there_may_pass_and_shows_no_password(closed_port: int) -> None:
+    url = f"http://me:hunter2@127.0.0.1:{closed_port}"
     with pytest.raises(ApiUnavailable) as caught:
         send(Credentials(auth_type="none", backup_url=url, project_id="p"))
     assert caught.value.may_pass
     assert "hunter2" not in str(caught.value)
 
 
-def test_no_keystone_there_may_pass(cloud: Cloud) -> None:
+def test_no_keystone_there_may_pass(cloud: Cloud, closed_port: int) -> None:
     with pytest.raises(ApiUnavailable, match=r"Keystone|connect") as caught:
-        send(cloud.credentials(auth_url=f"http://127.0.0.1:{closed_port()}/v3"))
+        send(cloud.credentials(auth_url=f"http://127.0.0.1:{closed_port}/v3"))
     assert caught.value.may_pass
 
 

@@ -66,7 +66,7 @@ def touch_content(tree: Path) -> None:
 
 CHANGES: dict[str, Callable[[Path], object]] = {
     "sha256": touch_content,
-    "mode": lambda tree: (tree / "folder").chmod(0o700),
+    "mode": lambda tree: (tree / "folder").chmod(0o701),
     "modified": lambda tree: os.utime(tree / "folder/file", ns=(0, 1)),
     "missing": lambda tree: (tree / "pipe").unlink(),
     "should not be there": lambda tree: (tree / "folder/more").write_text(""),
