@@ -40,7 +40,11 @@ def client_from(settings: Settings) -> Freezer:
 
 
 def scheduler_from(settings: Settings) -> Scheduler:
-    """The whole scheduler. Nothing is asked and nothing is written before it runs."""
+    """The whole scheduler. Nothing is asked and nothing is written before it runs.
+
+    Raises AgentNotFound: a scheduler without an agent would only make its jobs fail.
+    """
+    find_agent(settings.agent_program)
     board, close = _board(settings)
     journal = Journal(_journal_path(settings))
     reports = Reports(board, journal)

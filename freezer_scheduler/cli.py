@@ -31,6 +31,7 @@ from freezer_scheduler.daemon import (
     signal_running,
     stopping,
 )
+from freezer_scheduler.directory_lock import only_reader
 from freezer_scheduler.errors import NotRunning
 from freezer_scheduler.log_setup import LogSetup
 
@@ -240,6 +241,7 @@ def _start(call: _Call) -> int:
             _ = settings.credentials
         with (
             call.pid_file() as pid_file,
+            only_reader(settings.jobs_dir) if settings.no_api else contextlib.nullcontext(),
             call.log(is_foreground=settings.no_daemon, level=settings.log.level),
         ):
             if settings.no_daemon:

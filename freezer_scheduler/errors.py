@@ -5,6 +5,7 @@ FreezerError             (freezer_model)
     AgentNotFound        there is no freezer-agent program to run jobs with
     JobNotSupported      this node cannot run such a job; says what is missing
     AlreadyRunning       another scheduler of this client holds the lock; carries its pid
+    DirectoryInUse       another scheduler runs the job files of the directory
     NotRunning           there is no scheduler to stop or reload
     BoardUnavailable     jobs cannot be read or reported for now; it may pass
     BoardRefused         a report that will be refused again as it is
@@ -14,6 +15,8 @@ FreezerError             (freezer_model)
     JournalUnusable      what must survive a restart cannot be kept
     DaemonFailed         the scheduler could not go to the background, or did not obey a signal
 """
+
+from pathlib import Path
 
 from freezer_model.errors import FreezerError
 
@@ -46,6 +49,16 @@ class AlreadyRunning(SchedulerError):
             "Stop it first, or give this one another client id with -c."
         )
         self.pid = pid
+
+
+class DirectoryInUse(SchedulerError):
+    """Another scheduler runs the jobs of the directory without the API."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"Another scheduler runs the jobs of {folder} already. "
+            "Stop it first, or give this one another directory with -f."
+        )
 
 
 class NotRunning(SchedulerError):

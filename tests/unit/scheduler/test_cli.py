@@ -16,9 +16,9 @@ from typing import Any, NoReturn
 import pytest
 
 from freezer_client.errors import ApiUnavailable
-from freezer_scheduler import cli
+from freezer_scheduler import assembly, cli
 from freezer_scheduler.commands import COMMANDS
-from freezer_scheduler.conf import Settings, Surroundings
+from freezer_scheduler.conf import Settings, Surroundings, load
 from freezer_scheduler.errors import AgentNotFound
 from freezer_scheduler.pid_file import PidFile
 from tests.fakes.scripted_api import ScriptedApi, reply
@@ -211,6 +211,14 @@ def test_a_scheduler_that_fails_says_why_once(terminal: Terminal) -> None:
     assert terminal.err.count("freezer-agent was not found") == 1
 
 
+def test_a_scheduler_is_not_put_together_without_an_agent(tmp_path: Path) -> None:
+    around = Surroundings(environment={}, start=tmp_path, home=tmp_path, is_root=False)
+    (tmp_path / "s.conf").touch()
+    words = ["--config-file", "s.conf", "-n", "--agent", str(tmp_path / "no-agent"), "start"]
+    with pytest.raises(AgentNotFound, match="no-agent was not found"):
+        assembly.scheduler_from(load(words, around)[1])
+
+
 def test_an_unexpected_error_is_told_with_its_origin(terminal: Terminal) -> None:
     terminal.scheduler.step = failing(ZeroDivisionError("oops"))
     assert terminal.run("--no-daemon", "-n", "start") == 70
@@ -373,6 +381,16 @@ def test_a_daemon_starts_restarts_and_stops(shell: Shell) -> None:
     stopped = shell.run("stop")
     assert (stopped.returncode, stopped.stderr) == (0, "")
     assert shell.run("status").stdout == "Not Running\n"
+
+
+def test_one_directory_has_one_scheduler_without_the_api(shell: Shell) -> None:
+    jobs = shell.folder / "jobs"
+    jobs.mkdir()
+    assert shell.run("-n", "-f", str(jobs), "start").returncode == 0
+    other = shell.run("-n", "-f", str(jobs), "-c", "other", "start")
+    assert other.returncode == 1
+    assert other.stderr.startswith(f"ERROR Another scheduler runs the jobs of {jobs} already.")
+    assert shell.run("-n", "-f", str(jobs), "restart").returncode == 0
 
 
 def test_a_daemon_that_cannot_start_tells_its_starter_and_the_log(shell: Shell) -> None:
