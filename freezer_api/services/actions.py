@@ -7,7 +7,7 @@ from freezer_api.errors import DocumentNotFound
 from freezer_api.identity.context import Context
 from freezer_api.services.changes import Changes
 from freezer_api.services.documents import check_id, own_scope, present
-from freezer_api.services.job_actions import DEFINITION_KEYS, action_document, definition_of
+from freezer_api.services.job_actions import action_document, definition_of, redefined
 from freezer_api.services.search import query_from
 from freezer_api.services.tags import ANYTHING, Expected
 from freezer_api.store.base import Collection, DocumentStore, Found, Page, Query, Scope, Stored
@@ -89,16 +89,16 @@ class ActionService:
         expected.check(self._store.get(_ACTIONS, scope, action_id))
         self._follow(scope, action_id, lambda _entry: None)
         self._changes.remove(_ACTIONS, scope, action_id, expected)
+        # A job may have been made with it meanwhile.
+        self._follow(scope, action_id, lambda _entry: None)
 
     def _follow_definition(self, scope: Scope, action_id: str) -> None:
         # The definition is read anew for each try: of two changes at the same time, the jobs
         # end with the later one whichever call reaches them last.
-        def redefined(entry: Mapping[str, Any]) -> dict[str, Any]:
-            action = self._store.get(_ACTIONS, scope, action_id).document
-            kept = {key: value for key, value in entry.items() if key not in DEFINITION_KEYS}
-            return {**kept, **definition_of(action)}
+        def change(entry: Mapping[str, Any]) -> dict[str, Any]:
+            return redefined(entry, self._store.get(_ACTIONS, scope, action_id).document)
 
-        self._follow(scope, action_id, redefined)
+        self._follow(scope, action_id, change)
 
     def _follow(
         self,

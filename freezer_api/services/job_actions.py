@@ -30,6 +30,8 @@ class Resolved:
 
     entries: list[dict[str, Any]]
     unwritten: list[dict[str, Any]] = field(default_factory=list)
+    referred: set[str] = field(default_factory=set)
+    """Ids of stored actions whose definitions were copied."""
 
 
 class JobActions:
@@ -67,7 +69,10 @@ class JobActions:
                 definition = definition_of(entry)
                 resolved.unwritten.append(action_document(context, action_id, definition))
             else:
-                definition = self._definition(context, action_id, held)
+                stored = self._stored(context, action_id)
+                definition = _definition(action_id, stored, held)
+                if stored is not None:
+                    resolved.referred.add(action_id)
                 _require_same(f"job_actions.{position}", action_id, entry, definition)
             resolved.entries.append({**entry, **definition, "action_id": action_id})
         return resolved
@@ -81,16 +86,46 @@ class JobActions:
                 # The ids are our own: an earlier try of the same request has written it.
                 continue
 
-    def _definition(
-        self, context: Context, action_id: str, held: Mapping[Any, Mapping[str, Any]]
-    ) -> dict[str, Any]:
+    def refreshed(
+        self, context: Context, job: Mapping[str, Any], action_ids: set[str]
+    ) -> dict[str, Any] | None:
+        """The job with these actions as they are stored now, without those that are gone.
+
+        None if it has them so. Whoever changes or removes an action finds the jobs that have it by
+        then; a job that is written a moment later has to look for itself.
+        """
+        entries = []
+        for entry in job["job_actions"]:
+            action_id = entry.get("action_id")
+            if action_id not in action_ids:
+                entries.append(entry)
+                continue
+            stored = self._stored(context, action_id)
+            if stored is not None:
+                entries.append(redefined(entry, stored))
+        return None if entries == job["job_actions"] else {**job, "job_actions": entries}
+
+    def _stored(self, context: Context, action_id: str) -> Mapping[str, Any] | None:
         try:
-            stored = self._store.get(_ACTIONS, own_scope(context), action_id)
+            return self._store.get(_ACTIONS, own_scope(context), action_id).document
         except DocumentNotFound:
-            if action_id in held:
-                return definition_of(held[action_id])
-            raise RequestRefused(f"Action not found with ID {action_id}") from None
-        return definition_of(stored.document)
+            return None
+
+
+def _definition(
+    action_id: str, stored: Mapping[str, Any] | None, held: Mapping[Any, Mapping[str, Any]]
+) -> dict[str, Any]:
+    if stored is not None:
+        return definition_of(stored)
+    if action_id in held:
+        return definition_of(held[action_id])
+    raise RequestRefused(f"Action not found with ID {action_id}")
+
+
+def redefined(entry: Mapping[str, Any], action: Mapping[str, Any]) -> dict[str, Any]:
+    """A job's entry with the action's definition; what belongs to the job alone stays."""
+    kept = {key: value for key, value in entry.items() if key not in DEFINITION_KEYS}
+    return {**kept, **definition_of(action)}
 
 
 def definition_of(document: Mapping[str, Any]) -> dict[str, Any]:

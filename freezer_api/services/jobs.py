@@ -10,7 +10,7 @@ from freezer_api.services.changes import Changes
 from freezer_api.services.clients import ClientService
 from freezer_api.services.delegations import CREDENTIALS, Delegations
 from freezer_api.services.documents import check_id, own_scope, read_scope
-from freezer_api.services.job_actions import JobActions
+from freezer_api.services.job_actions import JobActions, Resolved
 from freezer_api.services.job_documents import new_job, patched_job, replaced_job
 from freezer_api.services.job_pages import (
     JobPage,
@@ -164,9 +164,10 @@ class JobService:
             lambda document: patched_job(document, body, new_entries),
             expected,
         )
-        if resolved is not None:
-            self._actions.write(resolved)
-        return changed
+        if resolved is None:
+            return changed
+        self._actions.write(resolved)
+        return self._agreed(context, resolved, changed)
 
     def delete(self, context: Context, job_id: str, expected: Expected = ANYTHING) -> None:
         """Remove the job, from its session too, and the last job's delegation.
@@ -210,7 +211,7 @@ class JobService:
         # Last, when nothing else can refuse the job: a refused one leaves no trust behind.
         stored = self._delegations.insert(context, client, document)
         self._actions.write(resolved)
-        return stored
+        return self._agreed(context, resolved, stored)
 
     def _require_free(self, job_id: str) -> None:
         try:
@@ -236,7 +237,21 @@ class JobService:
             expected,
         )
         self._actions.write(resolved)
-        return replaced
+        return self._agreed(context, resolved, replaced)
+
+    def _agreed(self, context: Context, resolved: Resolved, written: Stored) -> Stored:
+        """The job after what became of the actions that it refers to while it was written."""
+        if not resolved.referred:
+            return written
+        try:
+            return self._changes.apply(
+                _JOBS,
+                own_scope(context),
+                written.document_id,
+                lambda job: self._actions.refreshed(context, job, resolved.referred),
+            )
+        except DocumentNotFound:
+            return written
 
     def _check_client(
         self, context: Context, client_id: str, entries: Sequence[Mapping[str, Any]]

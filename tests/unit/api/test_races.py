@@ -139,6 +139,60 @@ def test_a_race_that_is_never_won_ends(tmp_path: Path) -> None:
     assert sum(pauses) < 10
 
 
+class TestActionsOfJobs:
+    """A job that is written while its action changes has the action as it is in the end."""
+
+    @pytest.fixture
+    def action_id(self, member: Caller) -> str:
+        return member.made("/actions", {"freezer_action": {"action": "exec", "command": "a"}})
+
+    @pytest.fixture(params=["create", "replace", "patch"])
+    def write(
+        self, request: pytest.FixtureRequest, member: Caller, action_id: str
+    ) -> "Callable[[], str]":
+        """Writes a job that refers to the action; the job's id."""
+        body = job_body(job_actions=[{"action_id": action_id}])
+        if request.param == "create":
+            return lambda: member.made("/jobs", body)
+        job_id = member.job_made()
+        path = f"/jobs/{job_id}"
+        if request.param == "replace":
+            return lambda: str(member.post(path, body).json["job_id"])
+        return lambda: str(member.patch(path, {"job_actions": body["job_actions"]}).json["job_id"])
+
+    def test_changed(
+        self,
+        store: InterruptedStore,
+        member: Caller,
+        action_id: str,
+        write: "Callable[[], str]",
+    ) -> None:
+        changed = {"freezer_action": {"command": "b"}}
+        store.interruption = lambda: member.patch(f"/actions/{action_id}", changed)
+        [entry] = member.get(f"/jobs/{write()}").json["job_actions"]
+        assert entry["freezer_action"] == {"action": "exec", "command": "b"}
+
+    def test_removed(
+        self,
+        store: InterruptedStore,
+        member: Caller,
+        action_id: str,
+        write: "Callable[[], str]",
+    ) -> None:
+        store.interruption = lambda: member.delete(f"/actions/{action_id}")
+        assert member.get(f"/jobs/{write()}").json["job_actions"] == []
+
+    def test_made_while_the_action_is_removed(
+        self, store: InterruptedStore, member: Caller, action_id: str
+    ) -> None:
+        body = job_body(job_actions=[{"action_id": action_id}])
+        member.made("/jobs", body)
+        store.interruption = lambda: member.made("/jobs", body)
+        assert member.delete(f"/actions/{action_id}").status == 204
+        jobs = member.get("/jobs").json["jobs"]
+        assert [job["job_actions"] for job in jobs] == [[], []]
+
+
 class TestMembership:
     """Calls that meet leave lists that agree with what the job says."""
 
