@@ -273,6 +273,7 @@ def test_backups_by_time(member: Caller) -> None:
     assert names(sort="created:desc") == ["b3", "b2", "b1", "b0"]
     assert names(sort="time_stamp:asc") == ["b1", "b0", "b3", "b2"]
     assert names(sort="time_stamp:desc") == ["b3", "b0", "b1", "b2"]
+    assert names(sort="backup_metadata.time_stamp:desc") == ["b3", "b0", "b1", "b2"]
     assert names(sort="time_stamp:desc", limit=1, offset=1) == ["b0"]
 
 
@@ -286,6 +287,7 @@ def test_jobs_by_their_last_run(member: Caller) -> None:
         return [job["job_id"] for job in member.get("/jobs", params={"sort": sort}).json["jobs"]]
 
     assert order("last_run:desc") == order("time_started:desc") == [third, first, second]
+    assert order("job_schedule.time_started:desc") == [third, first, second]
     assert order("last_run:asc") == [first, third, second]
     assert order("time_created:desc") == [third, second, first]
 
