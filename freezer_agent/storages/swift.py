@@ -8,7 +8,6 @@ killed process leaves are segments without a manifest: they are in no listing, a
 
 import contextlib
 import hashlib
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -38,6 +37,7 @@ from freezer_agent.storages.swift_segments import (
     is_segment,
     segment_folder,
     segment_group,
+    segments_id,
 )
 from freezer_model.clock import Clock, utc_now
 
@@ -312,13 +312,20 @@ class Swift:
 
 
 class _Upload:
-    """A large object on its way: segments in a folder that no other writing uses."""
+    """A large object on its way: segments in a folder that no other writing uses.
+
+    Those of a new `data` lie where all releases have them. What replaces an object, and what lies
+    beside a `data`, has a folder of its own below that one.
+    """
 
     def __init__(self, put: Callable[..., Segment], objects: LargeObjects, name: str) -> None:
         self._put = put
         self._objects = objects
         self._name = name
-        self._folder = f"{name[: name.rfind('/') + 1]}segments/{secrets.token_hex(8)}"
+        folder, _, last = name.rpartition("/")
+        self._folder = f"{folder}/segments" if folder else "segments"
+        if last != "data" or next(objects.listed(f"{self._folder}/"), None) is not None:
+            self._folder += f"/{segments_id()}"
         self._stored: list[Segment] = []
 
     @property
@@ -336,7 +343,8 @@ class _Upload:
 
     def abandon(self) -> None:
         """Remove the segments, unless the object became visible though joining seemed to fail."""
-        names = [entry["name"] for entry in self._objects.listed(f"{self._folder}/")]
+        listed = (entry["name"] for entry in self._objects.listed(f"{self._folder}/"))
+        names = [name for name in listed if segment_group(name) == self._folder]
         if not set(names) & set(self._objects.segments_of(self._name)):
             self._objects.remove(names)
 

@@ -1,15 +1,16 @@
 """Large objects of Swift: segments that are up and checked before a manifest joins them.
 
-Segments of the object FOLDER/NAME lie at FOLDER/segments/ID/00000000 and so on, in the same
-container. Every writing has an ID of its own, so that replacing an object never touches the bytes
-of the former one. The manifest is a static large object (SLO) where the cluster offers it: it
+Segments of a new object FOLDER/data lie at FOLDER/segments/00000000 and so on, in the same
+container. Those of other objects lie at FOLDER/segments/ID/00000000: every writing has an ID of its
+own, so that replacing an object never touches the bytes of the former one. The manifest is a static large object (SLO) where the cluster offers it: it
 names every segment with its checksum. Else it is a dynamic one (DLO), which is a prefix. Release
-19.0.0 writes DLO with segments at FOLDER/segments/00000000; both are read and removed here.
+19.0.0 writes DLO, with all that begins with FOLDER/segments; both are read and removed here.
 """
 
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -186,7 +187,8 @@ class LargeObjects:
     def _put_dynamic(self, name: str, segments: list[Segment]) -> None:
         folder = segments[0].name.rpartition("/")[0]
         headers = {
-            "x-object-manifest": quote(f"{self._container}/{folder}/"),
+            # Numbers begin with 0, which keeps folders of other objects below this one out.
+            "x-object-manifest": quote(f"{self._container}/{folder}/0"),
             _TOTAL_HEADER: str(sum(segment.size_bytes for segment in segments)),
         }
         self._put_manifest(name, b"", None, headers)
@@ -247,6 +249,11 @@ class LargeObjects:
             raise StorageUnavailable(
                 f"{doing}: {answer['Response Status']}: {answer['Errors'][:3]}"
             )
+
+
+def segments_id() -> str:
+    """A new name for a folder of segments; it begins with a letter, unlike any segment's."""
+    return f"{secrets.choice('abcdef')}{secrets.token_hex(8)[1:]}"
 
 
 def is_segment(name: str) -> bool:

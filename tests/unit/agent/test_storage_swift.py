@@ -111,8 +111,22 @@ class TestLargeObjects:
             ("data/tar/h_n/1/0_1/data", len(body))
         ]
         hidden = [name for name in names_in(storage) if "/segments/" in name]
-        assert [name.rpartition("/")[2] for name in hidden] == [f"{n:08}" for n in range(5)]
-        assert all(name.startswith("data/tar/h_n/1/0_1/segments/") for name in hidden)
+        assert hidden == [f"data/tar/h_n/1/0_1/segments/{n:08}" for n in range(5)]
+
+    @pytest.mark.parametrize("kind", ["static", "dynamic"])
+    def test_large_objects_of_one_folder_share_no_segment(self, make: Make, kind: str) -> None:
+        storage = make()
+        if kind == "dynamic":
+            storage._account.features = dict  # type: ignore[method-assign]
+        bodies = {f"a/{name}": os.urandom(350 * KIB) for name in ("data", "engine_metadata", "x")}
+        for key, body in bodies.items():
+            storage.write(key, [body])
+        assert {key: content(storage, key) for key in bodies} == bodies
+        storage.delete("a/data")
+        bodies.pop("a/data")
+        assert {key: content(storage, key) for key in bodies} == bodies
+        storage.write("a/data", [os.urandom(250 * KIB)])
+        assert {key: content(storage, key) for key in bodies} == bodies
 
     @pytest.mark.parametrize("second", [b"small", os.urandom(300 * KIB)])
     def test_replacing_removes_the_former_segments(self, make: Make, second: bytes) -> None:
@@ -234,7 +248,7 @@ class TestBadDays:
         storage.write("a/data", [os.urandom(250 * KIB)])
         whole = names_in(storage)
         for number in range(3):
-            storage._put(f"a/segments/0123456789abcdef/{number:08}", Pieces([b"left by a crash"]))
+            storage._put(f"a/segments/a123456789abcdef/{number:08}", Pieces([b"left by a crash"]))
         assert keys_of(storage) == ["a/data"]
         assert storage.remove_leftovers() == []
         tomorrow = make(clock=lambda: datetime.now(UTC) + timedelta(days=1, minutes=5))
