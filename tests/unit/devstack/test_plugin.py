@@ -3,6 +3,7 @@
 import getpass
 import hashlib
 import os
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -15,6 +16,7 @@ from freezer_api import conf as api_options
 from freezer_scheduler.conf.loading import load as load_scheduler
 
 ROOT = Path(__file__).parents[3]
+_HERE = shlex.quote(str(ROOT))
 ELASTICSEARCH = f"elasticsearch-8.19.3-linux-{os.uname().machine}.tar.gz"
 PHASES = ("pre-install", "install", "post-config", "extra")
 
@@ -49,9 +51,9 @@ class FakeDevStack:
         record = self.folder / "record"
         record.unlink(missing_ok=True)
         script = (
-            f"set -eu; . {ROOT}/tests/unit/devstack/stand_ins.sh; "
-            f". {ROOT}/devstack/settings; set -- {' '.join(arguments)}; "
-            f". {ROOT}/devstack/plugin.sh"
+            f"set -eu; . {_HERE}/tests/unit/devstack/stand_ins.sh; "
+            f". {_HERE}/devstack/settings; set -- {' '.join(arguments)}; "
+            f". {_HERE}/devstack/plugin.sh"
         )
         done = subprocess.run(
             ["bash", "-c", script],
