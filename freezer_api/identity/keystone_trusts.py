@@ -135,10 +135,18 @@ class KeystoneTrusts:
         raise _refusal(answer, context, roles)
 
 
+_WHERE = cfg.StrOpt("www_authenticate_uri", deprecated_name="auth_uri")
+_NO_LOGIN = (
+    "it has no auth_type, so nobody can be asked whose a token is. Give auth_type, auth_url, "
+    "username, password, project_name and the domains"
+)
+
+
 def objection_to(conf: cfg.ConfigOpts, section: str) -> str | None:
     """Why nobody can log in with the section as it is written; None if one may try.
 
-    Nobody is asked.
+    Nobody is asked. A section that only tells callers where Keystone is may stand: the service then
+    refuses everybody who has no token, and fails for those who have one; the log says so.
     """
     return _ServiceUser(conf, section).objection()
 
@@ -153,15 +161,17 @@ class _ServiceUser:
 
     def objection(self) -> str | None:
         """See objection_to."""
+        options = self._options()
         try:
-            login = loading.load_auth_from_conf_options(self._options(), self._section)
+            login = loading.load_auth_from_conf_options(options, self._section)
         except exceptions.AuthPluginException as error:
             return str(error)
-        if login is None:
-            return (
-                "it has no auth_type, so nobody can be asked whose a token is. Give auth_type, "
-                "auth_url, username, password, project_name and the domains"
-            )
+        if login is not None:
+            return None
+        options.register_opt(_WHERE, self._section)
+        if not options[self._section].www_authenticate_uri:
+            return _NO_LOGIN
+        log.warning("Section [%s]: %s", self._section, _NO_LOGIN)
         return None
 
     def user_id(self) -> str:

@@ -15,7 +15,7 @@ from oslo_config import cfg
 
 from freezer_api import conf as options
 from freezer_api import wsgi
-from freezer_api.assembly import application_from, store_from
+from freezer_api.assembly import application_from, login_objection, store_from
 from freezer_api.cli import manage, serve, status
 from freezer_api.conf import ConfigurationInvalid
 from freezer_api.errors import StoreUnavailable
@@ -165,6 +165,15 @@ class TestServe:
         assert "freezer-api: " in printed
         assert told in printed
         assert "Traceback" not in printed
+
+    def test_who_only_says_where_keystone_is_may_start(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        text = (
+            "auth_strategy = keystone\n[keystone_authtoken]\nwww_authenticate_uri = http://x/v3\n"
+        )
+        assert login_objection(self.conf(tmp_path, text)) is None
+        assert "no auth_type" in caplog.text
 
     def test_wrong_configuration(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert serve.main(["--config-file", "/nonexistent"]) == 2
