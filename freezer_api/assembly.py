@@ -108,8 +108,12 @@ def _token_required(application: "WSGIApplication", conf: cfg.ConfigOpts) -> "WS
     # The import takes half a second, which a service without Keystone need not wait.
     from keystonemiddleware.auth_token import AuthProtocol  # noqa: PLC0415
 
+    from freezer_api.identity.keystone_trusts import LibraryFailure  # noqa: PLC0415 - see _trusts
+
     return ReadableRefusals(
-        application, lambda admitted: AuthProtocol(admitted, {"oslo_config_config": conf})
+        application,
+        lambda admitted: AuthProtocol(admitted, {"oslo_config_config": conf}),
+        failure=LibraryFailure,
     )
 
 

@@ -112,16 +112,19 @@ _ADMITTED = "freezer.admitted"
 class ReadableRefusals:
     """WSGI wrapper around a guard: that it cannot ask Keystone is told as all errors are.
 
-    By itself it answers with a page, or raises what its libraries have raised. `guarded` puts the
-    guard before an application.
+    By itself it answers with a page, or raises what its library has raised, which is a `failure`.
+    `guarded` puts the guard before an application.
     """
 
     def __init__(
         self,
         application: "WSGIApplication",
         guarded: "Callable[[WSGIApplication], WSGIApplication]",
+        *,
+        failure: type[Exception],
     ) -> None:
         self._application = application
+        self._failure = failure
         self._guard = guarded(self._admitted)
 
     def __call__(
@@ -138,7 +141,7 @@ class ReadableRefusals:
 
         try:
             body = self._guard(environ, start)
-        except Exception:
+        except self._failure:
             log.exception("Keystone cannot be asked about %r", environ.get("PATH_INFO", ""))
             return _unavailable(start_response)
         return _unavailable(start_response) if own else body

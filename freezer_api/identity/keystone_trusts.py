@@ -135,6 +135,9 @@ class KeystoneTrusts:
         raise _refusal(answer, context, roles)
 
 
+LibraryFailure = exceptions.ClientException
+"""What Keystone's library raises, whatever it could not do."""
+
 _WHERE = cfg.StrOpt("www_authenticate_uri", deprecated_name="auth_uri")
 _NO_LOGIN = (
     "it has no auth_type, so nobody can be asked whose a token is. Give auth_type, auth_url, "

@@ -352,9 +352,9 @@ class TestKeystoneStrategy:
 
     def test_a_guard_that_breaks(self) -> None:
         def guard(_environ: Any, _start: Any) -> Any:
-            raise RuntimeError("no such endpoint")
+            raise LookupError("no such endpoint")
 
-        refusals = ReadableRefusals(guard, lambda _admitted: guard)
+        refusals = ReadableRefusals(guard, lambda _admitted: guard, failure=LookupError)
         reply = testing.TestClient(refusals).simulate_get("/v2")
         assert (reply.status_code, reply.json["title"]) == (503, "Service Unavailable")
         assert "endpoint" not in reply.text
@@ -378,7 +378,7 @@ class TestDefaultDatabase:
     def test_a_place_that_cannot_be_written(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """As for a user to whom /var/lib does not belong."""
+        """As for a user to whom /var/lib does not belong. Root, who may run this, is refused nothing."""
         conf = options.load([], prog="freezer-api", config_files=[])
         monkeypatch.setattr(os, "access", lambda _path, _mode: False)
         with pytest.raises(StoreUnavailable, match=r"connection = sqlite:////ABSOLUTE/PATH"):
