@@ -77,15 +77,30 @@ def stream_out(
     an empty chunk is yielded when nothing has come for so long: whoever draws may want to leave.
     Closing the generator early, or an error inside it, ends the command and everything it started.
     """
-    return _streaming(
-        argv,
-        cwd=cwd,
-        env=env,
-        pass_fds=pass_fds,
-        accept=accept,
-        on_error_line=on_error_line,
-        idle_seconds=idle_seconds,
-    )
+    with _started(argv, cwd=cwd, env=env, pass_fds=pass_fds) as process:
+        stderr = _ErrorTail(process.stderr, on_error_line)
+        assert process.stdout is not None  # noqa: S101 - for the type checker: a pipe was asked for
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            stderr.register(selector)
+            stdout = process.stdout.fileno()
+            is_open = True
+            while is_open:
+                ready = [key.fd for key, _ in selector.select(idle_seconds)]
+                if stderr.number in ready:
+                    stderr.read(selector)
+                if stdout not in ready:
+                    # Many messages and no output are idleness too.
+                    if idle_seconds is not None:
+                        yield b""
+                elif chunk := os.read(stdout, _CHUNK_BYTES):
+                    yield chunk
+                else:
+                    is_open = False
+        status = _wait_reading(process, stderr)
+    if status not in accept:
+        raise CommandFailed(argv, status, stderr.tail)
+    return status
 
 
 def feed_in(
@@ -113,42 +128,6 @@ def feed_in(
         raise CommandFailed(argv, status, stderr.tail)
     for _ in stream:
         pass
-    return status
-
-
-def _streaming(
-    argv: Sequence[str],
-    *,
-    cwd: Path | None,
-    env: Mapping[str, str] | None,
-    pass_fds: Collection[int],
-    accept: Collection[int],
-    on_error_line: ErrorLine | None,
-    idle_seconds: float | None,
-) -> Generator[bytes, None, int]:
-    with _started(argv, cwd=cwd, env=env, pass_fds=pass_fds) as process:
-        stderr = _ErrorTail(process.stderr, on_error_line)
-        assert process.stdout is not None  # noqa: S101 - for the type checker: a pipe was asked for
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            stderr.register(selector)
-            stdout = process.stdout.fileno()
-            is_open = True
-            while is_open:
-                ready = [key.fd for key, _ in selector.select(idle_seconds)]
-                if stderr.number in ready:
-                    stderr.read(selector)
-                if stdout not in ready:
-                    # Many messages and no output are idleness too.
-                    if idle_seconds is not None:
-                        yield b""
-                elif chunk := os.read(stdout, _CHUNK_BYTES):
-                    yield chunk
-                else:
-                    is_open = False
-        status = _wait_reading(process, stderr)
-    if status not in accept:
-        raise CommandFailed(argv, status, stderr.tail)
     return status
 
 
