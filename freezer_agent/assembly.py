@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -59,7 +59,7 @@ from freezer_agent.storage_assembly import (
     lane_limits,
     nearest_first,
 )
-from freezer_agent.storage_choices import LocalStorage, StorageChoice
+from freezer_agent.storage_choices import LocalStorage, StorageChoice, local_directories
 from freezer_agent.storages.base import Storage
 from freezer_agent.storages.member import Member
 from freezer_agent.storages.mirrored import Mirrored
@@ -285,7 +285,7 @@ def _restore(
 ) -> RestoreAction:
     """`choices` are all storages that the run opens, `request.storage` among them."""
     built, names = build_storage(request.storage, world.network), _names(request.set_name)
-    catalog, engine = Catalog(built.storage, _ENGINE), _tar(kept=_containers(choices))
+    catalog, engine = Catalog(built.storage, _ENGINE), _tar(kept=local_directories(choices))
     codings = _codings(Compression.NONE, request.encryption, world, choices)
     return RestoreAction(
         request=request,
@@ -422,13 +422,6 @@ def _tar(
     kept: Sequence[Path] = (),
 ) -> TarEngine:
     return TarEngine(find_gnu_tar(), excludes, TarDereference(dereference.value), kept)
-
-
-def _containers(choices: Iterable[StorageChoice]) -> list[Path]:
-    """The directories of this host that hold backups, links resolved."""
-    return [
-        Path(os.path.realpath(one.container)) for one in choices if isinstance(one, LocalStorage)
-    ]
 
 
 def _own_container(storage: StorageChoice, source: Path) -> list[str]:

@@ -3,7 +3,8 @@
 Secrets are in no representation of these values, so that none of them ends in a log.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -129,3 +130,10 @@ class NamedStorage:
 
     name: str
     choice: StorageChoice
+
+
+def local_directories(storages: Iterable[StorageChoice]) -> list[Path]:
+    """The directories of this host that hold backups, their links resolved."""
+    return [
+        Path(os.path.realpath(one.container)) for one in storages if isinstance(one, LocalStorage)
+    ]

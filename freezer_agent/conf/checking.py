@@ -1,16 +1,16 @@
 """Turn options into a request, or say everything that is wrong with them at once."""
 
 import contextlib
-import itertools
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from freezer_agent.conf.container_checking import refuse_target, refuse_twins
 from freezer_agent.conf.encryption_checking import refuse_rekeying, to_encryption, to_rekey
 from freezer_agent.conf.later_features import later_features
 from freezer_agent.conf.options import Options, without_password
@@ -40,7 +40,7 @@ from freezer_agent.requests import (
     SingleRequest,
     VerifyRequest,
 )
-from freezer_agent.storage_choices import LocalStorage, NamedStorage, StorageChoice
+from freezer_agent.storage_choices import NamedStorage, StorageChoice, local_directories
 from freezer_model.instants import in_zone, parse_instant
 
 _REMOVAL_OPTIONS = ("remove_older_than", "remove_before_date", "remove_from_date")
@@ -114,7 +114,7 @@ class _Checker:
     def _backup(self) -> BackupRequest:
         options = self._options
         storage, source = self._storage(), self._source()
-        containers = [_directory(storage), *(_directory(one.choice) for one in self._storages)]
+        containers = local_directories([storage, *(one.choice for one in self._storages)])
         if source in containers and options["path_to_backup"]:
             self._reasons.append(f"{str(source)!r} cannot be backed up into itself")
         return BackupRequest(
@@ -146,7 +146,12 @@ class _Checker:
         if target.exists() and not target.is_dir():
             self._reasons.append(f"--restore-abs-path {str(target)!r} is no directory")
         storage = self._storage()
-        self._refuse_containers(target, [one.choice for one in self._storages] or [storage])
+        refuse_target(
+            target,
+            [one.choice for one in self._storages] or [storage],
+            self._reasons,
+            aside=options["restore_aside"],
+        )
         return RestoreRequest(
             storage=storage,
             set_name=self._set_name(),
@@ -163,21 +168,6 @@ class _Checker:
             dry_run=options["dry_run"],
             aside=options["restore_aside"],
         )
-
-    def _refuse_containers(self, target: Path, storages: Iterable[StorageChoice]) -> None:
-        """What would write among the backups, or put them away with the former target."""
-        place = Path(os.path.realpath(target))
-        for container in filter(None, map(_directory, storages)):
-            among = any(place.is_relative_to(container / one) for one in ("data", "metadata"))
-            if place == container or among:
-                self._reasons.append(
-                    f"--restore-abs-path {str(target)!r} is where the backups are kept"
-                )
-            elif self._options["restore_aside"] and container.is_relative_to(place):
-                self._reasons.append(
-                    f"--restore-aside would put the backups in {str(container)!r} away with the "
-                    "former --restore-abs-path: leave it out, or restore to another directory"
-                )
 
     def _includes(self) -> tuple[str, ...]:
         includes = tuple(self._options["include"] or ())
@@ -302,17 +292,8 @@ class _Checker:
             for name, options in sections.items()
         ]
         if not self._reasons:  # what is wrong may look alike
-            self._refuse_twins()
+            refuse_twins(self._storages, self._reasons)
         return self._storages[0].choice
-
-    def _refuse_twins(self) -> None:
-        """Two copies in one place would be none more, and wait for each other's lock."""
-        for one, other in itertools.combinations(self._storages, 2):
-            if one.choice == other.choice:
-                self._reasons.append(
-                    f"storage:{one.name} and storage:{other.name} are the same place: "
-                    "give each its own container, or leave one out",
-                )
 
     def _checked(self, options: Options, where: str) -> StorageChoice:
         return StorageChecker(
@@ -453,13 +434,6 @@ def _parsed(text: str) -> datetime:
     with contextlib.suppress(ValueError):
         return parse_instant(text)
     return parse_instant(datetime.fromisoformat(text).isoformat())
-
-
-def _directory(storage: StorageChoice) -> Path | None:
-    """The directory of a local storage, its links resolved."""
-    if isinstance(storage, LocalStorage):
-        return Path(os.path.realpath(storage.container))
-    return None
 
 
 def expand_name(template: str, words: Mapping[str, str]) -> str:
