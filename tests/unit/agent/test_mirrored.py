@@ -16,10 +16,11 @@ from freezer_agent.errors import (
     StorageUnavailable,
 )
 from freezer_agent.storages.base import Storage, StoredObject
-from freezer_agent.storages.lanes import Lane, LaneLimits
+from freezer_agent.storages.lanes import LaneLimits
 from freezer_agent.storages.member import Member
 from freezer_agent.storages.memory import Memory
 from freezer_agent.storages.mirrored import Mirrored, NoStorageLeft
+from tests.fakes.hasty_mirror import HastyMirror
 
 LIMITS = LaneLimits(queue_size=2, stalled_seconds=120, grace_seconds=120)
 CHUNKS = [bytes([number]) * 300_000 for number in range(20)]
@@ -69,22 +70,10 @@ def mirrored(limits: LaneLimits = LIMITS, /, **storages: Storage) -> Mirrored:
     return Mirrored([Member(name, storage) for name, storage in storages.items()], limits)
 
 
-class Hasty(Mirrored):
-    """Loses patience with the member "hanging" at once, and with the others as the limits say.
-
-    A thread may wait long for a busy machine: only who surely stands still may be called stalled.
-    """
-
-    def _lane(self, member: Member, key: str) -> Lane:
-        lane = super()._lane(member, key)
-        if member.name == "hanging":
-            lane.limits = dataclasses.replace(lane.limits, stalled_seconds=0.05)
-        return lane
-
-
 def hasty(queue_size: int, hanging: Storage, good: Storage) -> Mirrored:
     limits = dataclasses.replace(LIMITS, queue_size=queue_size)
-    return Hasty([Member("hanging", hanging), Member("good", good)], limits)
+    members = [Member("hanging", hanging), Member("good", good)]
+    return HastyMirror(members, limits, "hanging")
 
 
 def content(storage: Storage, key: str) -> bytes:

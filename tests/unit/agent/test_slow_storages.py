@@ -1,6 +1,5 @@
 """Several storages of which one is slow: the others finish, and it follows or is given up."""
 
-import dataclasses
 import resource
 import signal
 import threading
@@ -13,7 +12,7 @@ import pytest
 
 from freezer_agent.errors import StorageFull
 from freezer_agent.storages.base import Storage
-from freezer_agent.storages.lanes import Lane, LaneLimits
+from freezer_agent.storages.lanes import LaneLimits
 from freezer_agent.storages.member import Member
 from freezer_agent.storages.memory import Memory
 from freezer_agent.storages.mirrored import Mirrored, NoStorageLeft
@@ -21,6 +20,7 @@ from freezer_agent.storages.overflow import Overflow
 from freezer_agent.storages.retrying import Attempts
 from freezer_agent.storages.ssh import Ssh
 from freezer_agent.storages.ssh_connection import SshConnection
+from tests.fakes.hasty_mirror import HastyMirror
 from tests.services.sshd import Sshd
 
 MIB = 1024 * 1024
@@ -69,19 +69,6 @@ def slow() -> Iterator[Slow]:
     storage = Slow()
     yield storage
     storage.released.set()
-
-
-class Hasty(Mirrored):
-    """Loses patience with the member "slow" at once, and with the others as the limits say.
-
-    A thread may wait long for a busy machine: only who surely stands still may be called stalled.
-    """
-
-    def _lane(self, member: Member, key: str) -> Lane:
-        lane = super()._lane(member, key)
-        if member.name == "slow":
-            lane.limits = dataclasses.replace(lane.limits, stalled_seconds=0.05)
-        return lane
 
 
 def mirrored(limits: LaneLimits = LIMITS, /, **storages: Storage) -> Mirrored:
@@ -133,7 +120,7 @@ def test_a_slow_one_that_fails_in_the_end_is_named(slow: Slow) -> None:
 
 def test_a_slow_one_that_stalls_is_given_up(slow: Slow) -> None:
     fast = Memory()
-    several = Hasty([Member("slow", slow), Member("fast", fast)], LIMITS)
+    several = HastyMirror([Member("slow", slow), Member("fast", fast)], LIMITS, "slow")
     write_all(several)
     catch_up(several)
     assert "took nothing" in failures(several)["slow"]
@@ -263,7 +250,7 @@ def test_a_server_that_stands_still(sshd_server: Sshd, tmp_path: Path, *, comes_
     host = Ssh(connection=connection, root=str(tmp_path / "on the host"), attempts=attempts)
     fast = Memory()
     members = [Member("host" if comes_back else "slow", host), Member("fast", fast)]
-    several = Hasty(members, LIMITS)
+    several = HastyMirror(members, LIMITS, "slow")
     with several:
         with paused_after(sshd_server, chunks) as stream:
             several.write("data", stream)

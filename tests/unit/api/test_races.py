@@ -207,6 +207,10 @@ class TestMembership:
 
         store.interruption = lambda: wait(after)
 
+    def made(self, member: Caller) -> tuple[str, str]:
+        """A job and a session that have nothing to do with each other yet."""
+        return member.job_made(), member.made("/sessions", {"schedule": {}})
+
     def lists(self, member: Caller, job_id: str) -> tuple[list[str], str]:
         """The sessions that list the job, and the one that it names."""
         sessions = member.get("/sessions").json["sessions"]
@@ -231,8 +235,7 @@ class TestMembership:
     def test_joining_what_is_removed(
         self, store: InterruptedStore, member: Caller, writes: int
     ) -> None:
-        job_id = member.job_made()
-        session_id = member.made("/sessions", {"schedule": {}})
+        job_id, session_id = self.made(member)
         self.meets(store, writes, lambda: member.delete(f"/sessions/{session_id}"))
         member.put(f"/sessions/{session_id}/jobs/{job_id}")
         member.delete(f"/sessions/{session_id}")
@@ -251,8 +254,7 @@ class TestMembership:
     def test_joining_with_a_job_that_is_removed(
         self, store: InterruptedStore, member: Caller, writes: int
     ) -> None:
-        job_id = member.job_made()
-        session_id = member.made("/sessions", {"schedule": {}})
+        job_id, session_id = self.made(member)
         self.meets(store, writes, lambda: member.delete(f"/jobs/{job_id}"))
         assert member.put(f"/sessions/{session_id}/jobs/{job_id}").status == 404
         assert member.get(f"/sessions/{session_id}").json["jobs"] == {}
